@@ -1,0 +1,78 @@
+import { EngineError } from './errors.ts';
+import type { EvaluateOptions, Session } from './session.ts';
+
+/**
+ * How a prompt is evaluated. Three different numerics, because the reference's arithmetic depends on the batch
+ * (numerics, sections 5.3 and 5.4):
+ *
+ * - `batch-all`: micro-batches of 512, logits for every position
+ * - `batch-last`: the same, logits for the last position only
+ * - `sequential`: one token at a time, logits for every position
+ */
+export type EvaluationMode = 'batch-all' | 'batch-last' | 'sequential';
+
+export const EVALUATION_MODES: readonly EvaluationMode[] = ['batch-all', 'batch-last', 'sequential'];
+
+/**
+ * Evaluates a prompt in `mode`.
+ *
+ * @returns logits of the last position, f32 [vocabSize]
+ */
+export async function prefill(
+  session: Session,
+  ids: readonly number[],
+  mode: EvaluationMode,
+  options: Omit<EvaluateOptions, 'logits'> = {},
+): Promise<Float32Array> {
+  if (mode !== 'sequential') return session.evaluate(ids, { ...options, logits: mode === 'batch-all' ? 'all' : 'last' });
+  let logits = new Float32Array();
+  for (const id of ids) logits = await session.evaluate([id], options) as Float32Array<ArrayBuffer>;
+  return logits;
+}
+
+/** Chooses the next id from a row of logits. */
+export type Sampler = (logits: Float32Array) => number;
+
+/**
+ * The lowest id with the largest logit.
+ *
+ * @throws {EngineError} ENGINE_NOT_FINITE if a logit is NaN or infinite
+ */
+export function argmax(logits: Float32Array): number {
+  let best = 0;
+  for (let id = 0; id < logits.length; id++) {
+    const logit = logits[id]!;
+    if (!Number.isFinite(logit)) throw new EngineError('ENGINE_NOT_FINITE', `The logit of id ${id} is ${logit}: the model or its weights are damaged.`);
+    if (logit > logits[best]!) best = id;
+  }
+  return best;
+}
+
+export interface GenerateOptions {
+  /** Most ids to generate. */
+  readonly maxTokens: number;
+  /** Default: {@link argmax}. */
+  readonly sampler?: Sampler;
+  /** Ids that end the generation; they are yielded last. Default none. */
+  readonly stopIds?: ReadonlySet<number>;
+  /** Called with the logits from which each id was chosen, valid during the call only. */
+  readonly onLogits?: (row: Float32Array) => void;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Continues after `logits`, the result of the evaluation before, one token at a time.
+ *
+ * Ends after `maxTokens`, a stop id, or when the context is full; the last id is not evaluated.
+ */
+export async function* generate(session: Session, logits: Float32Array, options: GenerateOptions): AsyncGenerator<number, void, undefined> {
+  const { maxTokens, sampler = argmax, stopIds, onLogits, signal } = options;
+  let row = logits;
+  for (let count = 1; count <= maxTokens; count++) {
+    onLogits?.(row);
+    const id = sampler(row);
+    yield id;
+    if (count === maxTokens || stopIds?.has(id) || session.position === session.contextLength) return;
+    row = await session.evaluate([id], { signal });
+  }
+}

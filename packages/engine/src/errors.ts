@@ -1,0 +1,21 @@
+export type EngineErrorCode =
+  | 'ENGINE_UNSUPPORTED_ARCHITECTURE'
+  | 'ENGINE_UNSUPPORTED_MODEL'
+  | 'ENGINE_INVALID_METADATA'
+  | 'ENGINE_MISSING_TENSOR'
+  | 'ENGINE_UNUSED_TENSOR'
+  | 'ENGINE_TENSOR_MISMATCH'
+  | 'ENGINE_CONTEXT_FULL'
+  | 'ENGINE_BUSY'
+  | 'ENGINE_DISPOSED'
+  | 'ENGINE_NOT_FINITE';
+
+/** The model cannot be run, or not now. Match on `code`; `message` is for people and may change. */
+export class EngineError extends Error {
+  override readonly name = 'EngineError';
+  readonly code: EngineErrorCode;
+  constructor(code: EngineErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}

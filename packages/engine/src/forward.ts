@@ -1,0 +1,140 @@
+import type { Lanes, Pointer, WasmKernels } from '@bittern/kernels';
+import type { ModelConfig } from './config.ts';
+import { LOGITS_ROWS, paddedCells, type RunState } from './run-state.ts';
+import type { StepTaps } from './trace.ts';
+import type { TernaryMatrix, Weights } from './weights.ts';
+
+/** Rows of a micro-batch whose logits are wanted. Part of the arithmetic: the head treats one row and several differently. */
+export type WantedRows = 'all' | 'last' | 'none';
+
+export interface MicroBatch {
+  /** At most 512. */
+  readonly ids: readonly number[];
+  /** Position of the first id: the number of cache cells in use. */
+  readonly position: number;
+  readonly wanted: WantedRows;
+  readonly lanes: Lanes;
+  readonly taps?: StepTaps | undefined;
+  /** Called for each wanted row in order; the row is valid during the call only. */
+  onLogits(row: Float32Array, position: number): void;
+}
+
+/**
+ * The whole transformer for one micro-batch, every operation in the reference's order (numerics, section 5.1).
+ * Appends the ids' keys and values to the cache in `s`. Each operation is followed by its taps.
+ */
+export function forward(config: ModelConfig, weights: Weights, s: RunState, kernels: WasmKernels, batch: MicroBatch): void {
+  const { embeddingLength, feedForwardLength, headCount, headCountKv, headDim, vocabSize } = config;
+  const { ids, position, wanted, lanes, taps } = batch;
+  const cells = paddedCells(position + ids.length);
+  const scoreScale = Math.fround(1 / Math.fround(Math.sqrt(headDim)));
+  let n = ids.length; // rows; one after the last layer's attention if only the last row goes on
+  let x = s.x; // [n, embeddingLength]
+  let attended = s.attended; // [n, headCount, headDim]
+
+  /** s.normed = rms(source) * weight */
+  const norm = (source: Pointer, weight: Pointer, width: number, normName: string, name: string): void => {
+    kernels.rmsNorm(source, weight, 0, n, width, config.layerNormRmsEpsilon, s.normed, taps?.normalized ?? 0);
+    taps?.emit(normName, [n, width], taps.normalized);
+    taps?.emit(name, [n, width], s.normed);
+  };
+  /** s.normed in int8, once for all matrices that read it */
+  const quantize = (width: number): void => kernels.quantizeRows(s.normed, 0, n, width, s.values, s.scales, s.sums);
+  /** out = matrix · quantized rows */
+  const linear = ({ codes, rows, columns, scale }: TernaryMatrix, out: Pointer, name?: string): void => {
+    if (n === 1) kernels.i2sGemv(codes, 0, rows, columns, scale, s.values, s.scales, s.sums, out);
+    else kernels.i2sGemm(codes, 0, rows, columns, scale, s.values, s.scales, s.sums, n, out, rows, s.scratch);
+    if (name !== undefined) taps?.emit(name, [n, rows], out);
+  };
+
+  // Embedding rows, f16 to f32
+  for (const [row, id] of ids.entries()) {
+    kernels.widenF16(weights.tokenEmbd + 2 * id * embeddingLength, embeddingLength, x + 4 * row * embeddingLength);
+  }
+  taps?.emit('inp_embd', [n, embeddingLength], x);
+
+  for (const [layer, w] of weights.layers.entries()) {
+    // Queries, keys and values
+    norm(x, w.attnNorm, embeddingLength, `norm-${layer}`, `attn_norm-${layer}`);
+    quantize(embeddingLength);
+    linear(w.attnQ, s.q, `Qcur-${layer}`);
+    kernels.ropeNeox(s.q, 0, n, headCount, headDim, position, s.cosines, s.sines);
+    taps?.emit(`Qcur-${layer}`, [n, headCount, headDim], s.q);
+    linear(w.attnK, s.k, `Kcur-${layer}`);
+    kernels.ropeNeox(s.k, 0, n, headCountKv, headDim, position, s.cosines, s.sines);
+    taps?.emit(`Kcur-${layer}`, [n, headCountKv, headDim], s.k);
+    linear(w.attnV, s.v, `Vcur-${layer}`);
+
+    // Attention over the cache, this batch included
+    const keys = s.keyCache[layer]!;
+    const values = s.valueCache[layer]!;
+    kernels.storeKeysValues(s.k, s.v, n, headCountKv, headDim, position, s.cells, keys, values);
+    kernels.attention(
+      s.q, 0, headCount, headCount, headCountKv, headDim, n, position, keys, values, s.cells, cells,
+      scoreScale, lanes, attended, taps?.scores ?? 0, taps?.probabilities ?? 0, s.scratch,
+    ); // prettier-ignore
+    taps?.emit(`kq-${layer}`, [headCount, n, cells], taps.scores);
+    taps?.emit(`kq_soft_max_ext-${layer}`, [headCount, n, cells], taps.probabilities);
+    taps?.emitByHead(`kqv-${layer}`, n, headCount, headDim, attended);
+    taps?.emit(`kqv_out-${layer}`, [n, embeddingLength], attended);
+
+    // From here on the last layer has only the rows whose logits are wanted
+    if (layer === weights.layers.length - 1 && wanted !== 'all') {
+      if (wanted === 'none') return;
+      x += 4 * (n - 1) * embeddingLength;
+      attended += 4 * (n - 1) * embeddingLength;
+      n = 1;
+    }
+
+    // Attention output, added to the residual stream
+    norm(attended, w.attnSubNorm, embeddingLength, `norm-${layer}`, `attn_sub_norm-${layer}`);
+    quantize(embeddingLength);
+    linear(w.attnOutput, s.projected, `attn_o_out-${layer}`);
+    kernels.add(s.projected, x, n * embeddingLength, x);
+    taps?.emit(`ffn_inp-${layer}`, [n, embeddingLength], x);
+
+    // Feed-forward network, added to the residual stream
+    norm(x, w.ffnNorm, embeddingLength, `norm-${layer}`, `ffn_norm-${layer}`);
+    quantize(embeddingLength);
+    linear(w.ffnGate, s.gate, `ffn_gate-${layer}`);
+    linear(w.ffnUp, s.up); // its tap follows the activation's
+    const shape = [n, feedForwardLength];
+    const count = n * feedForwardLength;
+    if (config.activation === 'silu') {
+      kernels.siluGate(s.gate, s.up, count, lanes, s.gate, taps?.activated ?? 0);
+      taps?.emit(`ffn_silu-${layer}`, shape, taps.activated);
+      taps?.emit(`ffn_up-${layer}`, shape, s.up);
+      taps?.emit(`ffn_sub_out-${layer}`, shape, s.gate);
+    } else {
+      kernels.reluSquaredGate(s.gate, s.up, count, s.gate, taps?.activated ?? 0, taps?.squared ?? 0);
+      taps?.emit(`ffn_relu-${layer}`, shape, taps.activated);
+      taps?.emit(`ffn_sqr(relu)-${layer}`, shape, taps.squared);
+      taps?.emit(`ffn_up-${layer}`, shape, s.up);
+      taps?.emit(`ffn_out-${layer}`, shape, s.gate);
+    }
+    norm(s.gate, w.ffnSubNorm, feedForwardLength, `norm-${layer}`, `ffn_sub_norm-${layer}`);
+    quantize(feedForwardLength);
+    linear(w.ffnDown, s.projected, `ffn_down-${layer}`);
+    kernels.add(s.projected, x, n * embeddingLength, x);
+    taps?.emit(`l_out-${layer}`, [n, embeddingLength], x);
+  }
+
+  // Head, which is the token embedding again. One row is rounded to f16 first, several are not (numerics, section 5.4).
+  norm(x, weights.outputNorm, embeddingLength, 'norm', 'result_norm');
+  if (n === 1) kernels.roundToF16(s.normed, embeddingLength, s.normed);
+  const firstPosition = position + ids.length - n;
+  const resultOutput = taps && new Float32Array(n * vocabSize);
+  for (let first = 0; first < n; first += LOGITS_ROWS) {
+    const rows = Math.min(LOGITS_ROWS, n - first);
+    const normed = s.normed + 4 * first * embeddingLength;
+    const embd = weights.tokenEmbd;
+    if (n === 1) kernels.f16Gemv(embd, 0, vocabSize, embeddingLength, embeddingLength, normed, s.logits, lanes);
+    else kernels.f16Gemm(embd, 0, vocabSize, embeddingLength, embeddingLength, normed, embeddingLength, rows, s.logits, vocabSize, lanes);
+    for (let row = 0; row < rows; row++) {
+      const logits = kernels.memory.f32(s.logits + 4 * row * vocabSize, vocabSize);
+      resultOutput?.set(logits, (first + row) * vocabSize);
+      batch.onLogits(logits, firstPosition + first + row);
+    }
+  }
+  if (resultOutput) taps?.emit('result_output', [n, vocabSize], resultOutput);
+}

@@ -1,0 +1,9 @@
+export type { Architecture, ModelConfig } from './config.ts';
+export { argmax, EVALUATION_MODES, type EvaluationMode, generate, type GenerateOptions, prefill, type Sampler } from './decode.ts';
+export { EngineError, type EngineErrorCode } from './errors.ts';
+export { loadModel, type LoadModelOptions, Model, NUMERICS, type Numerics } from './model.ts';
+export { createSampler, type SamplerOptions } from './sampling.ts';
+export { type EvaluateOptions, Session } from './session.ts';
+export type { OnTap, Tap } from './trace.ts';
+export type { LoadProgress } from './weights.ts';
+export { I2S_LAYOUTS, type I2sLayout } from '@bittern/kernels';

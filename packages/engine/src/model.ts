@@ -1,0 +1,105 @@
+import { type GgufFile, type GgufSource, openGguf } from '@bittern/gguf-parser';
+import { I2S_LAYOUTS, type I2sLayout, type KernelVariant, loadKernels, type WasmKernels } from '@bittern/kernels';
+import { type ModelConfig, readConfig } from './config.ts';
+import { EngineError } from './errors.ts';
+import { Session, type SessionModel } from './session.ts';
+import { type LoadProgress, loadWeights } from './weights.ts';
+
+/** The reference build whose bits are reproduced: its vector width decides the order of float sums (numerics, section 5.3). */
+export type Numerics = 'avx2' | 'avx512';
+
+export const NUMERICS: readonly Numerics[] = ['avx2', 'avx512'];
+
+export interface LoadModelOptions {
+  /** Default `avx512`. */
+  readonly numerics?: Numerics;
+  /** How the file packs I2_S weights, which it does not say. Default `128x32`, that of all released files. */
+  readonly i2sLayout?: I2sLayout;
+  /** Default `auto`: the fastest that is exact here. Results are the same. */
+  readonly kernels?: KernelVariant | 'auto';
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: (progress: LoadProgress) => void;
+  readonly onWarning?: (message: string) => void;
+}
+
+/**
+ * Loads a BitNet model from a GGUF file.
+ *
+ * @throws {GgufError} from `@bittern/gguf-parser` for a file that is damaged
+ * @throws {EngineError} for a model that cannot be run here: unsupported architecture or shape, missing or unused tensor
+ */
+export async function loadModel(source: GgufSource | GgufFile | Uint8Array | ArrayBuffer, options: LoadModelOptions = {}): Promise<Model> {
+  const { numerics = 'avx512', i2sLayout = '128x32', kernels: variant = 'auto', signal, onProgress, onWarning } = options;
+  if (!NUMERICS.includes(numerics)) throw new RangeError(`numerics "${numerics}" is not one of ${NUMERICS.join(', ')}`);
+  if (!I2S_LAYOUTS.includes(i2sLayout)) throw new RangeError(`i2sLayout "${i2sLayout}" is not one of ${I2S_LAYOUTS.join(', ')}`);
+
+  const gguf = isGgufFile(source) ? source : await openGguf(source, signal ? { signal } : {});
+  const embedding = gguf.tensors.get('token_embd.weight');
+  const config = readConfig(gguf.metadata, embedding?.shape[0] ?? 0);
+  const kernels = await loadKernels({ variant });
+  const weights = await loadWeights(gguf, config, kernels.memory, { i2sLayout, signal, onProgress, onWarning });
+  return new Model(gguf, numerics, { config, weights, kernels, lanes: numerics === 'avx512' ? 16 : 8 });
+}
+
+function isGgufFile(source: object): source is GgufFile {
+  return 'tensors' in source;
+}
+
+/** A loaded model: weights in WebAssembly memory, shared by its sessions. */
+export class Model {
+  readonly gguf: GgufFile;
+  readonly numerics: Numerics;
+  readonly #sessions = new Set<Session>();
+  #parts: SessionModel | undefined;
+
+  /** Use {@link loadModel}. */
+  constructor(gguf: GgufFile, numerics: Numerics, parts: SessionModel) {
+    this.gguf = gguf;
+    this.numerics = numerics;
+    this.#parts = parts;
+  }
+
+  get config(): ModelConfig {
+    return this.#use().config;
+  }
+
+  /** Which kernels run: a matter of speed, not of results. */
+  get kernelVariant(): WasmKernels['variant'] {
+    return this.#use().kernels.variant;
+  }
+
+  /** Bytes of WebAssembly memory that the model and its sessions hold. */
+  get memoryBytes(): number {
+    return this.#use().kernels.memory.sizeBytes;
+  }
+
+  /**
+   * @param options.contextLength - tokens that the session can hold; default and maximum: the model's own
+   * @throws {RangeError} for a contextLength outside 1..config.contextLength
+   */
+  createSession(options: { contextLength?: number } = {}): Session {
+    const parts = this.#use();
+    const { contextLength = parts.config.contextLength } = options;
+    if (!(Number.isInteger(contextLength) && contextLength >= 1 && contextLength <= parts.config.contextLength)) {
+      throw new RangeError(`contextLength ${contextLength} is not a whole number from 1 to ${parts.config.contextLength}, the model's own.`);
+    }
+    const session = new Session(parts, contextLength, (disposed) => this.#sessions.delete(disposed));
+    this.#sessions.add(session);
+    return session;
+  }
+
+  /** Disposes the sessions and lets go of the memory. Idempotent; any other use afterwards is an error. */
+  dispose(): void {
+    for (const session of this.#sessions) session.dispose();
+    this.#parts = undefined;
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  #use(): SessionModel {
+    if (this.#parts === undefined) throw new EngineError('ENGINE_DISPOSED', 'This model was disposed; load it again.');
+    return this.#parts;
+  }
+}

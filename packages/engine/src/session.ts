@@ -1,0 +1,167 @@
+import type { Lanes, WasmKernels } from '@bittern/kernels';
+import type { ModelConfig } from './config.ts';
+import { EngineError } from './errors.ts';
+import { forward, type WantedRows } from './forward.ts';
+import { MICRO_BATCH, paddedCells, RunState } from './run-state.ts';
+import { type OnTap, StepTaps } from './trace.ts';
+import type { Weights } from './weights.ts';
+
+export interface EvaluateOptions {
+  /**
+   * `last` (default): logits of the last position, as llama-cli asks for. `all`: of every position. Two numerics: the
+   * reference rounds the head's input to f16 when a micro-batch wants one row (numerics, section 5.4).
+   */
+  readonly logits?: 'all' | 'last';
+  /** Called for each row of logits in order of position; the row is valid during the call only. */
+  readonly onLogits?: (row: Float32Array, position: number) => void;
+  /** Called for each node of the graph in execution order. Costs nothing when left out. */
+  readonly onTap?: OnTap;
+  /** Checked before each micro-batch; a rejected call leaves the session as it was before. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What a session runs on; belongs to the model. */
+export interface SessionModel {
+  readonly config: ModelConfig;
+  readonly weights: Weights;
+  readonly kernels: WasmKernels;
+  readonly lanes: Lanes;
+}
+
+/** One sequence of tokens with its key/value cache. */
+export class Session {
+  readonly contextLength: number;
+  readonly #model: SessionModel;
+  readonly #onDispose: (session: Session) => void;
+  readonly #state: RunState;
+  #position = 0;
+  #step = 0;
+  #busy = false;
+  #disposed = false;
+
+  /** Use `model.createSession()`. */
+  constructor(model: SessionModel, contextLength: number, onDispose: (session: Session) => void) {
+    this.contextLength = contextLength;
+    this.#model = model;
+    this.#onDispose = onDispose;
+    this.#state = new RunState(model.config, model.kernels, contextLength);
+  }
+
+  /** Number of tokens in the cache; the next token's position. */
+  get position(): number {
+    return this.#position;
+  }
+
+  /**
+   * Evaluates ids after those already in the cache, in micro-batches of 512 as the reference does.
+   *
+   * @param ids - at least one, each in 0..vocabSize-1
+   * @returns logits of the last position, f32 [vocabSize], a copy
+   * @throws {EngineError} ENGINE_CONTEXT_FULL (nothing is evaluated then), ENGINE_BUSY, ENGINE_DISPOSED
+   * @throws {RangeError} for no ids or one outside the vocabulary
+   */
+  async evaluate(ids: readonly number[], options: EvaluateOptions = {}): Promise<Float32Array> {
+    const { logits = 'last', onLogits, onTap, signal } = options;
+    this.#check();
+    this.#checkIds(ids);
+    signal?.throwIfAborted();
+    const before = { position: this.#position, step: this.#step };
+    let last: Float32Array | undefined;
+    this.#busy = true;
+    try {
+      for (let from = 0; from < ids.length; from += MICRO_BATCH) {
+        if (from > 0) await nextTurn(); // so that an abort can arrive
+        signal?.throwIfAborted();
+        const piece = ids.slice(from, from + MICRO_BATCH);
+        const isLast = from + piece.length === ids.length;
+        const wanted = logits === 'all' ? 'all' : isLast ? 'last' : 'none';
+        this.#run(piece, wanted, onTap, (row, position) => {
+          if (position === before.position + ids.length - 1) last = row.slice();
+          onLogits?.(row, position);
+        });
+      }
+    } catch (error) {
+      this.#rewind(before.position, before.step);
+      throw error;
+    } finally {
+      this.#busy = false;
+    }
+    return last!;
+  }
+
+  /** Empties the cache: the next id is at position 0. */
+  reset(): void {
+    this.#check();
+    this.#rewind(0, 0);
+  }
+
+  /** Frees the session's memory. Idempotent; any other use afterwards is an error. */
+  dispose(): void {
+    if (this.#disposed) return;
+    if (this.#busy) throw busy();
+    this.#disposed = true;
+    this.#state.free();
+    this.#onDispose(this);
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  #run(ids: readonly number[], wanted: WantedRows, onTap: OnTap | undefined, onLogits: (row: Float32Array, position: number) => void): void {
+    const { config, weights, kernels, lanes } = this.#model;
+    const position = this.#position;
+    const taps = onTap && new StepTaps(
+      kernels.memory,
+      this.#step,
+      {
+        count: ids.length,
+        width: Math.max(config.embeddingLength, config.feedForwardLength),
+        scores: config.headCount * ids.length * paddedCells(position + ids.length),
+      },
+      onTap,
+    );
+    try {
+      forward(config, weights, this.#state, kernels, { ids, position, wanted, lanes, taps, onLogits });
+    } finally {
+      taps?.free();
+    }
+    this.#position += ids.length;
+    this.#step += 1;
+  }
+
+  #rewind(position: number, step: number): void {
+    this.#state.clearCells(position);
+    this.#position = position;
+    this.#step = step;
+  }
+
+  #check(): void {
+    if (this.#disposed) throw new EngineError('ENGINE_DISPOSED', 'This session was disposed; create a new one with model.createSession().');
+    if (this.#busy) throw busy();
+  }
+
+  #checkIds(ids: readonly number[]): void {
+    const { vocabSize } = this.#model.config;
+    if (ids.length === 0) throw new RangeError('No ids to evaluate: a prompt needs at least one token.');
+    const wrong = ids.findIndex((id) => !(Number.isInteger(id) && id >= 0 && id < vocabSize));
+    if (wrong >= 0) throw new RangeError(`Id ${ids[wrong]} at index ${wrong} is outside the vocabulary: ids go from 0 to ${vocabSize - 1}.`);
+    const free = this.contextLength - this.#position;
+    if (ids.length > free) {
+      throw new EngineError(
+        'ENGINE_CONTEXT_FULL',
+        `${ids.length} tokens do not fit: the context holds ${this.contextLength} and ${this.#position} are used. Shorten the prompt or raise contextLength (the model was made for ${this.#model.config.contextLength}).`,
+      );
+    }
+  }
+}
+
+function busy(): EngineError {
+  return new EngineError('ENGINE_BUSY', 'This session is evaluating; wait for that call, or use a second session.');
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, 0);
+  });
+}

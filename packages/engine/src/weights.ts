@@ -1,0 +1,197 @@
+import type { GgufFile, GgufTensor } from '@bittern/gguf-parser';
+import { type I2sLayout, type KernelMemory, packRowPairs, type Pointer } from '@bittern/kernels';
+import type { ModelConfig } from './config.ts';
+import { EngineError } from './errors.ts';
+
+/** A ternary matrix [rows, columns] in the kernels' row-pair layout, and its one scale. */
+export interface TernaryMatrix {
+  readonly rows: number;
+  readonly columns: number;
+  readonly codes: Pointer;
+  readonly scale: number;
+}
+
+/** Pointers into the kernels' memory; norms are f32 vectors. */
+export interface LayerWeights {
+  readonly attnNorm: Pointer; // [embeddingLength]
+  readonly attnQ: TernaryMatrix; // [embeddingLength, embeddingLength]
+  readonly attnK: TernaryMatrix; // [headCountKv * headDim, embeddingLength]
+  readonly attnV: TernaryMatrix; // [headCountKv * headDim, embeddingLength]
+  readonly attnSubNorm: Pointer; // [embeddingLength]
+  readonly attnOutput: TernaryMatrix; // [embeddingLength, embeddingLength]
+  readonly ffnNorm: Pointer; // [embeddingLength]
+  readonly ffnGate: TernaryMatrix; // [feedForwardLength, embeddingLength]
+  readonly ffnUp: TernaryMatrix; // [feedForwardLength, embeddingLength]
+  readonly ffnSubNorm: Pointer; // [feedForwardLength]
+  readonly ffnDown: TernaryMatrix; // [embeddingLength, feedForwardLength]
+}
+
+export interface Weights {
+  readonly tokenEmbd: Pointer; // f16 [vocabSize, embeddingLength]; also the output head
+  readonly layers: readonly LayerWeights[];
+  readonly outputNorm: Pointer; // [embeddingLength]
+}
+
+export interface LoadProgress {
+  readonly loadedBytes: number;
+  readonly totalBytes: number;
+}
+
+export interface LoadWeightsOptions {
+  readonly i2sLayout: I2sLayout;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
+  readonly onWarning?: ((message: string) => void) | undefined;
+}
+
+/** The reference's graph uses the tied embedding as head even if this is present (numerics, section 5). */
+const IGNORED_TENSOR = 'output.weight';
+
+/** Bytes read from the source at a time; bounds what loading holds beside the weights themselves. */
+const CHUNK_BYTES = 8 << 20;
+
+/**
+ * Streams every tensor of the model into the kernels' memory. All are checked before the first byte is read: each
+ * that the model needs is there with its shape and type, and none is left over.
+ *
+ * @throws {EngineError} ENGINE_MISSING_TENSOR, ENGINE_TENSOR_MISMATCH, ENGINE_UNUSED_TENSOR
+ */
+export async function loadWeights(
+  gguf: GgufFile,
+  config: ModelConfig,
+  memory: KernelMemory,
+  options: LoadWeightsOptions,
+): Promise<Weights> {
+  const { embeddingLength, feedForwardLength, headCountKv, headDim, vocabSize, blockCount } = config;
+  const kvLength = headCountKv * headDim;
+  const plan = new LoadPlan(gguf, memory, options);
+
+  const tokenEmbd = plan.array('token_embd.weight', 'F16', [vocabSize, embeddingLength]);
+  const layers = Array.from({ length: blockCount }, (_, layer) => {
+    const name = (suffix: string): string => `blk.${layer}.${suffix}.weight`;
+    return {
+      attnNorm: plan.array(name('attn_norm'), 'F32', [embeddingLength]),
+      attnQ: plan.ternary(name('attn_q'), embeddingLength, embeddingLength),
+      attnK: plan.ternary(name('attn_k'), kvLength, embeddingLength),
+      attnV: plan.ternary(name('attn_v'), kvLength, embeddingLength),
+      attnSubNorm: plan.array(name('attn_sub_norm'), 'F32', [embeddingLength]),
+      attnOutput: plan.ternary(name('attn_output'), embeddingLength, embeddingLength),
+      ffnNorm: plan.array(name('ffn_norm'), 'F32', [embeddingLength]),
+      ffnGate: plan.ternary(name('ffn_gate'), feedForwardLength, embeddingLength),
+      ffnUp: plan.ternary(name('ffn_up'), feedForwardLength, embeddingLength),
+      ffnSubNorm: plan.array(name('ffn_sub_norm'), 'F32', [feedForwardLength]),
+      ffnDown: plan.ternary(name('ffn_down'), embeddingLength, feedForwardLength),
+    };
+  });
+  const outputNorm = plan.array('output_norm.weight', 'F32', [embeddingLength]);
+  plan.refuseUnused();
+
+  await plan.run();
+  return { tokenEmbd, layers, outputNorm };
+}
+
+/** The loads of one file: first all checked and given their place, then all run. */
+class LoadPlan {
+  readonly #gguf: GgufFile;
+  readonly #memory: KernelMemory;
+  readonly #options: LoadWeightsOptions;
+  readonly #used = new Set<string>();
+  readonly #loads: (() => Promise<void>)[] = [];
+  readonly #totalBytes: number;
+  #loadedBytes = 0;
+
+  constructor(gguf: GgufFile, memory: KernelMemory, options: LoadWeightsOptions) {
+    this.#gguf = gguf;
+    this.#memory = memory;
+    this.#options = options;
+    this.#totalBytes = [...gguf.tensors.values()].reduce((sum, tensor) => sum + tensor.sizeBytes, 0);
+  }
+
+  /** An F16 or F32 tensor, copied as it is. */
+  array(name: string, type: 'F16' | 'F32', shape: readonly number[]): Pointer {
+    const tensor = this.#take(name, type, shape);
+    const pointer = this.#memory.allocate(tensor.sizeBytes);
+    this.#loads.push(() => this.#copy(tensor, pointer));
+    return pointer;
+  }
+
+  /** An I2_S tensor, repacked. The result's `scale` holds from when the plan has run. */
+  ternary(name: string, rows: number, columns: number): TernaryMatrix {
+    const tensor = this.#take(name, 'I2_S', [rows, columns]);
+    if (rows % 4 !== 0) {
+      throw new EngineError('ENGINE_TENSOR_MISMATCH', `Tensor "${name}" has ${rows} rows; I2_S needs a multiple of 4.`);
+    }
+    const matrix = { rows, columns, codes: this.#memory.allocate((rows * columns) / 4), scale: Number.NaN };
+    this.#loads.push(async () => {
+      matrix.scale = await this.#repack(tensor, matrix);
+    });
+    return matrix;
+  }
+
+  refuseUnused(): void {
+    const unused = [...this.#gguf.tensors.keys()].filter((name) => !this.#used.has(name) && name !== IGNORED_TENSOR);
+    if (unused.length > 0) {
+      const names = unused.slice(0, 5).map((name) => `"${name}"`).join(', ');
+      throw new EngineError(
+        'ENGINE_UNUSED_TENSOR',
+        `The file holds ${unused.length} tensor(s) that this model's graph does not use: ${names}. Running without them could give wrong output; is it a different kind of model?`,
+      );
+    }
+    if (this.#gguf.tensors.has(IGNORED_TENSOR)) {
+      this.#options.onWarning?.(`"${IGNORED_TENSOR}" is ignored: as in bitnet.cpp, the token embedding is the output head.`);
+    }
+  }
+
+  async run(): Promise<void> {
+    for (const load of this.#loads) await load();
+  }
+
+  #take(name: string, type: string, shape: readonly number[]): GgufTensor {
+    const tensor = this.#gguf.tensors.get(name);
+    if (tensor === undefined) {
+      throw new EngineError('ENGINE_MISSING_TENSOR', `Tensor "${name}" is missing. The file is incomplete; convert or download it again.`);
+    }
+    if (tensor.type !== type || tensor.shape.join() !== shape.join()) {
+      throw new EngineError(
+        'ENGINE_TENSOR_MISMATCH',
+        `Tensor "${name}" is ${tensor.type} [${tensor.shape.join(', ')}]; this model needs ${type} [${shape.join(', ')}].`,
+      );
+    }
+    this.#used.add(name);
+    return tensor;
+  }
+
+  async #copy(tensor: GgufTensor, pointer: Pointer): Promise<void> {
+    for (let at = 0; at < tensor.sizeBytes; at += CHUNK_BYTES) {
+      const chunk = await this.#read(tensor, at, Math.min(CHUNK_BYTES, tensor.sizeBytes - at));
+      this.#memory.bytes(pointer + at, chunk.length).set(chunk);
+    }
+  }
+
+  async #repack(tensor: GgufTensor, { rows, columns, codes }: TernaryMatrix): Promise<number> {
+    const rowBytes = columns / 4;
+    const rowsPerChunk = Math.max(2, Math.floor(CHUNK_BYTES / rowBytes / 2) * 2);
+    for (let row = 0; row < rows; row += rowsPerChunk) {
+      const count = Math.min(rowsPerChunk, rows - row);
+      const packed = await this.#read(tensor, row * rowBytes, count * rowBytes);
+      const target = this.#memory.bytes(codes + row * rowBytes, count * rowBytes);
+      packRowPairs(packed, count, columns, this.#options.i2sLayout, target, tensor.name);
+    }
+    // The tensor's one scale stands behind its codes, in the first 4 of 32 bytes (numerics, section 1.2).
+    const trailer = await this.#read(tensor, rows * rowBytes, tensor.sizeBytes - rows * rowBytes);
+    const scale = new DataView(trailer.buffer, trailer.byteOffset).getFloat32(0, true);
+    if (!Number.isFinite(scale)) {
+      throw new EngineError('ENGINE_TENSOR_MISMATCH', `The scale of tensor "${tensor.name}" is ${scale}. The file is damaged.`);
+    }
+    return scale;
+  }
+
+  async #read(tensor: GgufTensor, offsetBytes: number, lengthBytes: number): Promise<Uint8Array> {
+    const { signal, onProgress } = this.#options;
+    const bytes = await this.#gguf.source.read(tensor.offsetBytes + offsetBytes, lengthBytes, signal);
+    signal?.throwIfAborted();
+    this.#loadedBytes += lengthBytes;
+    onProgress?.({ loadedBytes: this.#loadedBytes, totalBytes: this.#totalBytes });
+    return bytes;
+  }
+}

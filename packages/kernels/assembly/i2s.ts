@@ -1,0 +1,160 @@
+// Ternary matrix products over the row-pair layout (src/layouts.ts): see `i2sGemv` and `i2sGemm` in src/contract.ts.
+//
+//   row pair, one block of 128 columns = 64 bytes:
+//   | row 0: bytes 0..15 | row 1: bytes 0..15 | row 0: bytes 16..31 | row 1: bytes 16..31 |
+//   byte p of a row's block holds columns p, 32+p, 64+p, 96+p, highest bits first (I2_S 128x32).
+//
+// Range: codes are 0..2 and values -128..127, so a dot product of `width` columns is at most 256 * width in
+// magnitude: i32 is exact up to width 8,388,607, and f32(dot - sum) up to 65,536 (2^24 / 256).
+import { dot16, sumI32 } from './lanes';
+
+// @ts-ignore: decorator
+@inline
+function scaled(dot: i32, sum: i32, activationScale: f32, weightScale: f32): f32 {
+  return <f32>(dot - sum) / activationScale * weightScale;
+}
+
+export function i2sGemv(
+  weights: usize, rowBegin: i32, rowEnd: i32, width: i32, weightScale: f32,
+  values: usize, scales: usize, sums: usize, out: usize,
+): void {
+  const activationScale = load<f32>(scales);
+  const sum = load<i32>(sums);
+  const valuesEnd = values + <usize>width;
+  const low = i8x16.splat(0x03);
+  const high = i8x16.splat(0x0c);
+  let w = weights + ((<usize>rowBegin * width) >> 2);
+  for (let row = rowBegin; row < rowEnd; row += 2) {
+    // Codes in bits 0-1 count once (A), those in bits 2-3 four times (B): the sum is A + B / 4, exactly.
+    let a0 = i32x4.splat(0), b0 = i32x4.splat(0), a1 = i32x4.splat(0), b1 = i32x4.splat(0);
+    let c0 = i32x4.splat(0), d0 = i32x4.splat(0), c1 = i32x4.splat(0), d1 = i32x4.splat(0);
+    for (let v = values; v < valuesEnd; v += 128, w += 64) {
+      let w0 = v128.load(w), w1 = v128.load(w, 16);
+      let q = v128.load(v, 96);
+      a0 = dot16(q, v128.and(w0, low), a0);
+      a1 = dot16(q, v128.and(w1, low), a1);
+      q = v128.load(v, 64);
+      b0 = dot16(q, v128.and(w0, high), b0);
+      b1 = dot16(q, v128.and(w1, high), b1);
+      w0 = i16x8.shr_u(w0, 4);
+      w1 = i16x8.shr_u(w1, 4);
+      q = v128.load(v, 32);
+      a0 = dot16(q, v128.and(w0, low), a0);
+      a1 = dot16(q, v128.and(w1, low), a1);
+      q = v128.load(v);
+      b0 = dot16(q, v128.and(w0, high), b0);
+      b1 = dot16(q, v128.and(w1, high), b1);
+      w0 = v128.load(w, 32);
+      w1 = v128.load(w, 48);
+      q = v128.load(v, 112);
+      c0 = dot16(q, v128.and(w0, low), c0);
+      c1 = dot16(q, v128.and(w1, low), c1);
+      q = v128.load(v, 80);
+      d0 = dot16(q, v128.and(w0, high), d0);
+      d1 = dot16(q, v128.and(w1, high), d1);
+      w0 = i16x8.shr_u(w0, 4);
+      w1 = i16x8.shr_u(w1, 4);
+      q = v128.load(v, 48);
+      c0 = dot16(q, v128.and(w0, low), c0);
+      c1 = dot16(q, v128.and(w1, low), c1);
+      q = v128.load(v, 16);
+      d0 = dot16(q, v128.and(w0, high), d0);
+      d1 = dot16(q, v128.and(w1, high), d1);
+    }
+    const dot0 = sumI32(i32x4.add(i32x4.add(a0, c0), i32x4.shr_s(i32x4.add(b0, d0), 2)));
+    const dot1 = sumI32(i32x4.add(i32x4.add(a1, c1), i32x4.shr_s(i32x4.add(b1, d1), 2)));
+    const target = out + (<usize>row << 2);
+    store<f32>(target, scaled(dot0, sum, activationScale, weightScale));
+    store<f32>(target, scaled(dot1, sum, activationScale, weightScale), 4);
+  }
+}
+
+/** Codes of one row's 128-column block, two 16-byte halves at `from` and `from + 32`, to every 64th byte from `to`. */
+// @ts-ignore: decorator
+@inline
+function unpackBlock(from: usize, to: usize): void {
+  const mask = i8x16.splat(3);
+  const a = v128.load(from), b = v128.load(from, 32);
+  v128.store(to, v128.and(i16x8.shr_u(a, 6), mask));
+  v128.store(to, v128.and(i16x8.shr_u(b, 6), mask), 64);
+  v128.store(to, v128.and(i16x8.shr_u(a, 4), mask), 128);
+  v128.store(to, v128.and(i16x8.shr_u(b, 4), mask), 192);
+  v128.store(to, v128.and(i16x8.shr_u(a, 2), mask), 256);
+  v128.store(to, v128.and(i16x8.shr_u(b, 2), mask), 320);
+  v128.store(to, v128.and(a, mask), 384);
+  v128.store(to, v128.and(b, mask), 448);
+}
+
+/** Sums of four i32x4, one a lane. */
+// @ts-ignore: decorator
+@inline
+function sums4(a: v128, b: v128, c: v128, d: v128): v128 {
+  const ab = i32x4.add(i32x4.shuffle(a, b, 0, 4, 1, 5), i32x4.shuffle(a, b, 2, 6, 3, 7));
+  const cd = i32x4.add(i32x4.shuffle(c, d, 0, 4, 1, 5), i32x4.shuffle(c, d, 2, 6, 3, 7));
+  return i32x4.add(i32x4.shuffle(ab, cd, 0, 1, 4, 5), i32x4.shuffle(ab, cd, 2, 3, 6, 7));
+}
+
+// @ts-ignore: decorator
+@inline
+function scaled4(dots: v128, sum: i32, activationScale: f32, weightScale: f32): v128 {
+  const exact = f32x4.convert_i32x4_s(i32x4.sub(dots, i32x4.splat(sum)));
+  return f32x4.mul(f32x4.div(exact, f32x4.splat(activationScale)), f32x4.splat(weightScale));
+}
+
+export function i2sGemm(
+  weights: usize, rowBegin: i32, rowEnd: i32, width: i32, weightScale: f32,
+  values: usize, scales: usize, sums: usize, count: i32, out: usize, outStride: i32, scratch: usize,
+): void {
+  const pair = <usize>width >> 1; // bytes of a row pair
+  for (let row = rowBegin; row < rowEnd; row += 4) {
+    // Unpack four rows once: 16 columns of row 0, of row 1, of row 2, of row 3, and so on.
+    let from = weights + ((<usize>row * width) >> 2);
+    for (let to = scratch, end = scratch + (<usize>width << 2); to < end; to += 512, from += 64) {
+      unpackBlock(from, to);
+      unpackBlock(from + 16, to + 16);
+      unpackBlock(from + pair, to + 32);
+      unpackBlock(from + pair + 16, to + 48);
+    }
+    let target = out + (<usize>row << 2);
+    let index = 0;
+    for (; index + 2 <= count; index += 2) {
+      let a0 = i32x4.splat(0), a1 = i32x4.splat(0), a2 = i32x4.splat(0), a3 = i32x4.splat(0);
+      let b0 = i32x4.splat(0), b1 = i32x4.splat(0), b2 = i32x4.splat(0), b3 = i32x4.splat(0);
+      let p = values + <usize>index * width;
+      let q = p + <usize>width;
+      for (let codes = scratch, end = p + <usize>width; p < end; p += 16, q += 16, codes += 64) {
+        const s = v128.load(p), t = v128.load(q);
+        let c = v128.load(codes);
+        a0 = dot16(s, c, a0);
+        b0 = dot16(t, c, b0);
+        c = v128.load(codes, 16);
+        a1 = dot16(s, c, a1);
+        b1 = dot16(t, c, b1);
+        c = v128.load(codes, 32);
+        a2 = dot16(s, c, a2);
+        b2 = dot16(t, c, b2);
+        c = v128.load(codes, 48);
+        a3 = dot16(s, c, a3);
+        b3 = dot16(t, c, b3);
+      }
+      const at = <usize>index << 2;
+      v128.store(target, scaled4(sums4(a0, a1, a2, a3), load<i32>(sums + at), load<f32>(scales + at), weightScale));
+      target += <usize>outStride << 2;
+      v128.store(target, scaled4(sums4(b0, b1, b2, b3), load<i32>(sums + at, 4), load<f32>(scales + at, 4), weightScale));
+      target += <usize>outStride << 2;
+    }
+    if (index < count) {
+      let a0 = i32x4.splat(0), a1 = i32x4.splat(0), a2 = i32x4.splat(0), a3 = i32x4.splat(0);
+      let p = values + <usize>index * width;
+      for (let codes = scratch, end = p + <usize>width; p < end; p += 16, codes += 64) {
+        const s = v128.load(p);
+        a0 = dot16(s, v128.load(codes), a0);
+        a1 = dot16(s, v128.load(codes, 16), a1);
+        a2 = dot16(s, v128.load(codes, 32), a2);
+        a3 = dot16(s, v128.load(codes, 48), a3);
+      }
+      const at = <usize>index << 2;
+      v128.store(target, scaled4(sums4(a0, a1, a2, a3), load<i32>(sums + at), load<f32>(scales + at), weightScale));
+    }
+  }
+}

@@ -1,0 +1,125 @@
+// Helpers on one v128: fused multiply-add, exact f16 conversions, integer dot product, the reference's lane reductions.
+// All are inlined. `ASC_FEATURE_RELAXED_SIMD` is a compile-time constant: this source builds two binaries.
+
+/**
+ * a * b + c in each of four f32 lanes, rounded once.
+ *
+ * Relaxed build: one instruction, fused only where the machine fuses it; the loader's probe refuses the build elsewhere.
+ * Baseline build: exact emulation in f64, right for every input, subnormal results included.
+ */
+// @ts-ignore: decorator
+@inline
+export function fma4(a: v128, b: v128, c: v128): v128 {
+  if (ASC_FEATURE_RELAXED_SIMD) return f32x4.relaxed_madd(a, b, c);
+  const low = fmaRoundedToOdd(f64x2.promote_low_f32x4(a), f64x2.promote_low_f32x4(b), f64x2.promote_low_f32x4(c));
+  const high = fmaRoundedToOdd(
+    f64x2.promote_low_f32x4(upperHalf(a)),
+    f64x2.promote_low_f32x4(upperHalf(b)),
+    f64x2.promote_low_f32x4(upperHalf(c)),
+  );
+  return i64x2.shuffle(f32x4.demote_f64x2_zero(low), f32x4.demote_f64x2_zero(high), 0, 2);
+}
+
+// @ts-ignore: decorator
+@inline
+function upperHalf(v: v128): v128 {
+  return i64x2.shuffle(v, v, 1, 1);
+}
+
+/**
+ * a * b + c in two f64 lanes that hold f32 values, rounded to odd: an inexact sum takes the neighbour with the odd
+ * last bit. 53 bits >= 24 + 2, so the later rounding to f32 gives what one rounding of the exact value gives
+ * (Boldo and Melquiond, "Emulation of FMA and correctly rounded sums", 2008).
+ */
+// @ts-ignore: decorator
+@inline
+function fmaRoundedToOdd(a: v128, b: v128, c: v128): v128 {
+  const product = f64x2.mul(a, b); // exact: 24 + 24 bits
+  const sum = f64x2.add(product, c);
+  const added = f64x2.sub(sum, product);
+  const error = f64x2.add(f64x2.sub(product, f64x2.sub(sum, added)), f64x2.sub(c, added)); // two-sum: exact
+  const zero = f64x2.splat(0);
+  const inexact = v128.or(f64x2.gt(error, zero), f64x2.lt(error, zero)); // false for NaN, that is for infinite sums
+  const even = i64x2.eq(v128.and(sum, i64x2.splat(1)), zero);
+  const step = v128.or(i64x2.shr_s(v128.xor(sum, error), 63), i64x2.splat(1)); // +1 away from zero, -1 towards it
+  return i64x2.add(sum, v128.and(step, v128.and(inexact, even)));
+}
+
+/**
+ * acc + sums of four products each: `values` are i8, `codes` at most 12, so the sixteen products of a lane's
+ * two i16 halves stay within 2 * 128 * 12 = 3072. Exact on every engine: codes have bit 7 clear.
+ */
+// @ts-ignore: decorator
+@inline
+export function dot16(values: v128, codes: v128, acc: v128): v128 {
+  if (ASC_FEATURE_RELAXED_SIMD) return i32x4.relaxed_dot_i8x16_i7x16_add_s(values, codes, acc);
+  const pairs = i16x8.add(i16x8.extmul_low_i8x16_s(values, codes), i16x8.extmul_high_i8x16_s(values, codes));
+  return i32x4.add(acc, i32x4.extadd_pairwise_i16x8_s(pairs));
+}
+
+/** Sum of the four i32 lanes. */
+// @ts-ignore: decorator
+@inline
+export function sumI32(v: v128): i32 {
+  v = i32x4.add(v, i32x4.shuffle(v, v, 2, 3, 0, 1));
+  v = i32x4.add(v, i32x4.shuffle(v, v, 1, 0, 3, 2));
+  return i32x4.extract_lane(v, 0);
+}
+
+/** Four lanes to one by halving: (l0 + l2) + (l1 + l3). */
+// @ts-ignore: decorator
+@inline
+export function halve4(v: v128): f32 {
+  v = f32x4.add(v, i32x4.shuffle(v, v, 2, 3, 0, 1));
+  return f32x4.extract_lane(v, 0) + f32x4.extract_lane(v, 1);
+}
+
+/** Four f16 at `p`, widened to f32. Exact for every f16: zeros, subnormals, infinities and NaN too. */
+// @ts-ignore: decorator
+@inline
+export function loadF16x4(p: usize): v128 {
+  return widenF16x4(v128.load16x4_s(p));
+}
+
+/** Four f16 in the low halves of i32 lanes, sign-extended, widened to f32. */
+// @ts-ignore: decorator
+@inline
+function widenF16x4(bits: v128): v128 {
+  // Exponent and mantissa in f32 position, exponent too small by 112; the multiplication also normalizes subnormals.
+  const shifted = v128.and(i32x4.shl(bits, 13), i32x4.splat(0x8fffe000));
+  const finite = f32x4.mul(shifted, f32x4.splat(5.192296858534828e33)); // 2^112
+  const special = i32x4.ge_s(v128.and(shifted, i32x4.splat(0x7fffffff)), i32x4.splat(0x0f800000)); // exponent 31
+  return v128.or(finite, v128.and(special, i32x4.splat(0x7f800000)));
+}
+
+/** Four f32 rounded to f16 (nearest, ties to even), as f16 bits in the low halves of i32 lanes. */
+// @ts-ignore: decorator
+@inline
+export function narrowF16x4(v: v128): v128 {
+  const sign = v128.and(i32x4.shr_u(v, 16), i32x4.splat(0x8000));
+  const magnitude = v128.and(v, i32x4.splat(0x7fffffff));
+  // Normal f16: rebias the exponent by 112, add half an ulp (minus one, plus the last kept bit: ties to even).
+  const odd = v128.and(i32x4.shr_u(magnitude, 13), i32x4.splat(1));
+  const normal = i32x4.shr_u(i32x4.add(magnitude, i32x4.add(odd, i32x4.splat(0xc8000fff))), 13);
+  // Subnormal f16: adding 0.5 leaves the f16 mantissa, rounded by the addition, in the last bits.
+  const half = f32x4.splat(0.5);
+  const subnormal = i32x4.sub(f32x4.add(magnitude, half), half);
+  const special = v128.bitselect(i32x4.splat(0x7e00), i32x4.splat(0x7c00), i32x4.gt_s(magnitude, i32x4.splat(0x7f800000)));
+  let bits = v128.bitselect(subnormal, normal, i32x4.lt_s(magnitude, i32x4.splat(0x38800000))); // < 2^-14
+  bits = v128.bitselect(special, bits, i32x4.ge_s(magnitude, i32x4.splat(0x47800000))); // >= 65536
+  return v128.or(bits, sign);
+}
+
+/** Four f32 rounded to f16 values and widened again. */
+// @ts-ignore: decorator
+@inline
+export function roundToF16x4(v: v128): v128 {
+  return widenF16x4(i32x4.shr_s(i32x4.shl(narrowF16x4(v), 16), 16));
+}
+
+/** Stores four f16 (8 bytes) from the low halves of i32 lanes. */
+// @ts-ignore: decorator
+@inline
+export function storeF16x4(p: usize, bits: v128): void {
+  v128.store64_lane(p, i8x16.shuffle(bits, bits, 0, 1, 4, 5, 8, 9, 12, 13, 0, 1, 4, 5, 8, 9, 12, 13), 0);
+}
