@@ -1,0 +1,11 @@
+export { GgufError } from './errors.ts';
+export type { GgufErrorCode } from './errors.ts';
+export { defaultLimits } from './limits.ts';
+export type { GgufLimits } from './limits.ts';
+export type { GgufArray, GgufMetadata, GgufNumericArray, GgufValue, GgufValueType } from './metadata.ts';
+export { openGguf } from './open.ts';
+export type { GgufFile, OpenGgufOptions } from './open.ts';
+export { sourceFromBytes } from './source.ts';
+export type { GgufSource } from './source.ts';
+export type { GgufTensor } from './tensor-infos.ts';
+export type { GgmlTypeName } from './tensor-types.ts';
