@@ -45,13 +45,17 @@ export function readConfig(metadata: GgufMetadata, vocabSize: number): ModelConf
   const number = (name: string, fallback?: number): number => {
     const value = metadata.get(key(name)) ?? fallback;
     if (typeof value !== 'number' || !(value > 0 && Number.isFinite(value))) {
-      throw new EngineError('ENGINE_INVALID_METADATA', `Key "${key(name)}" is ${String(value)}, not a positive number. The file is not a whole ${architecture} model.`);
+      throw new EngineError(
+        'ENGINE_INVALID_METADATA',
+        `Key "${key(name)}" is ${String(value)}, not a positive number. The file is not a whole ${architecture} model.`,
+      );
     }
     return value;
   };
   const integer = (name: string, fallback?: number): number => {
     const value = number(name, fallback);
-    if (!Number.isSafeInteger(value)) throw new EngineError('ENGINE_INVALID_METADATA', `Key "${key(name)}" is ${value}, not a whole number.`);
+    if (!Number.isSafeInteger(value))
+      throw new EngineError('ENGINE_INVALID_METADATA', `Key "${key(name)}" is ${value}, not a whole number.`);
     return value;
   };
 
@@ -76,12 +80,19 @@ export function readConfig(metadata: GgufMetadata, vocabSize: number): ModelConf
   const require = (holds: boolean, message: string): void => {
     if (!holds) throw new EngineError('ENGINE_UNSUPPORTED_MODEL', `${message}. This shape of model is not supported.`);
   };
-  require(integer('vocab_size', vocabSize) === vocabSize, `"${key('vocab_size')}" is ${integer('vocab_size', vocabSize)}, but token_embd.weight has ${vocabSize} rows`);
-  require(headDim % 8 === 0, `embedding_length ${embeddingLength} / head_count ${headCount} = ${headDim} is not a multiple of 8`);
-  require(headCount % config.headCountKv === 0, `head_count ${headCount} is not a multiple of head_count_kv ${config.headCountKv}`);
-  require(integer('rope.dimension_count', headDim) === headDim, `rope.dimension_count ${integer('rope.dimension_count', headDim)} is not the head dimension ${headDim}: partial rotation`);
+  require(integer('vocab_size', vocabSize) ===
+    vocabSize, `"${key('vocab_size')}" is ${integer('vocab_size', vocabSize)}, but token_embd.weight has ${vocabSize} rows`);
+  require(headDim % 8 ===
+    0, `embedding_length ${embeddingLength} / head_count ${headCount} = ${headDim} is not a multiple of 8`);
+  require(headCount % config.headCountKv ===
+    0, `head_count ${headCount} is not a multiple of head_count_kv ${config.headCountKv}`);
+  require(integer('rope.dimension_count', headDim) ===
+    headDim, `rope.dimension_count ${integer('rope.dimension_count', headDim)} is not the head dimension ${headDim}: partial rotation`);
   require(number('rope.scaling.factor', 1) === 1, `rope.scaling.factor is ${number('rope.scaling.factor', 1)}, not 1`);
-  for (const [name, width] of [['embedding_length', embeddingLength], ['feed_forward_length', config.feedForwardLength]] as const) {
+  for (const [name, width] of [
+    ['embedding_length', embeddingLength],
+    ['feed_forward_length', config.feedForwardLength],
+  ] as const) {
     require(width % 128 === 0 && width <= MAX_WIDTH, `${name} ${width} is not a multiple of 128 up to ${MAX_WIDTH}`);
   }
   return config;

@@ -24,9 +24,10 @@ export async function prefill(
   mode: EvaluationMode,
   options: Omit<EvaluateOptions, 'logits'> = {},
 ): Promise<Float32Array> {
-  if (mode !== 'sequential') return session.evaluate(ids, { ...options, logits: mode === 'batch-all' ? 'all' : 'last' });
+  if (mode !== 'sequential')
+    return session.evaluate(ids, { ...options, logits: mode === 'batch-all' ? 'all' : 'last' });
   let logits = new Float32Array();
-  for (const id of ids) logits = await session.evaluate([id], options) as Float32Array<ArrayBuffer>;
+  for (const id of ids) logits = (await session.evaluate([id], options)) as Float32Array<ArrayBuffer>;
   return logits;
 }
 
@@ -42,7 +43,11 @@ export function argmax(logits: Float32Array): number {
   let best = 0;
   for (let id = 0; id < logits.length; id++) {
     const logit = logits[id]!;
-    if (!Number.isFinite(logit)) throw new EngineError('ENGINE_NOT_FINITE', `The logit of id ${id} is ${logit}: the model or its weights are damaged.`);
+    if (!Number.isFinite(logit))
+      throw new EngineError(
+        'ENGINE_NOT_FINITE',
+        `The logit of id ${id} is ${logit}: the model or its weights are damaged.`,
+      );
     if (logit > logits[best]!) best = id;
   }
   return best;
@@ -65,7 +70,11 @@ export interface GenerateOptions {
  *
  * Ends after `maxTokens`, a stop id, or when the context is full; the last id is not evaluated.
  */
-export async function* generate(session: Session, logits: Float32Array, options: GenerateOptions): AsyncGenerator<number, void, undefined> {
+export async function* generate(
+  session: Session,
+  logits: Float32Array,
+  options: GenerateOptions,
+): AsyncGenerator<number, void, undefined> {
   const { maxTokens, sampler = argmax, stopIds, onLogits, signal } = options;
   let row = logits;
   for (let count = 1; count <= maxTokens; count++) {

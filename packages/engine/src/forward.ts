@@ -23,7 +23,13 @@ export interface MicroBatch {
  * The whole transformer for one micro-batch, every operation in the reference's order (numerics, section 5.1).
  * Appends the ids' keys and values to the cache in `s`. Each operation is followed by its taps.
  */
-export function forward(config: ModelConfig, weights: Weights, s: RunState, kernels: WasmKernels, batch: MicroBatch): void {
+export function forward(
+  config: ModelConfig,
+  weights: Weights,
+  s: RunState,
+  kernels: WasmKernels,
+  batch: MicroBatch,
+): void {
   const { embeddingLength, feedForwardLength, headCount, headCountKv, headDim, vocabSize } = config;
   const { ids, position, wanted, lanes, taps } = batch;
   const cells = paddedCells(position + ids.length);
@@ -70,9 +76,25 @@ export function forward(config: ModelConfig, weights: Weights, s: RunState, kern
     const values = s.valueCache[layer]!;
     kernels.storeKeysValues(s.k, s.v, n, headCountKv, headDim, position, s.cells, keys, values);
     kernels.attention(
-      s.q, 0, headCount, headCount, headCountKv, headDim, n, position, keys, values, s.cells, cells,
-      scoreScale, lanes, attended, taps?.scores ?? 0, taps?.probabilities ?? 0, s.scratch,
-    ); // prettier-ignore
+      s.q,
+      0,
+      headCount,
+      headCount,
+      headCountKv,
+      headDim,
+      n,
+      position,
+      keys,
+      values,
+      s.cells,
+      cells,
+      scoreScale,
+      lanes,
+      attended,
+      taps?.scores ?? 0,
+      taps?.probabilities ?? 0,
+      s.scratch,
+    );
     taps?.emit(`kq-${layer}`, [headCount, n, cells], taps.scores);
     taps?.emit(`kq_soft_max_ext-${layer}`, [headCount, n, cells], taps.probabilities);
     taps?.emitByHead(`kqv-${layer}`, n, headCount, headDim, attended);
@@ -129,7 +151,20 @@ export function forward(config: ModelConfig, weights: Weights, s: RunState, kern
     const normed = s.normed + 4 * first * embeddingLength;
     const embd = weights.tokenEmbd;
     if (n === 1) kernels.f16Gemv(embd, 0, vocabSize, embeddingLength, embeddingLength, normed, s.logits, lanes);
-    else kernels.f16Gemm(embd, 0, vocabSize, embeddingLength, embeddingLength, normed, embeddingLength, rows, s.logits, vocabSize, lanes);
+    else
+      kernels.f16Gemm(
+        embd,
+        0,
+        vocabSize,
+        embeddingLength,
+        embeddingLength,
+        normed,
+        embeddingLength,
+        rows,
+        s.logits,
+        vocabSize,
+        lanes,
+      );
     for (let row = 0; row < rows; row++) {
       const logits = kernels.memory.f32(s.logits + 4 * row * vocabSize, vocabSize);
       resultOutput?.set(logits, (first + row) * vocabSize);

@@ -1,5 +1,13 @@
 export type { Architecture, ModelConfig } from './config.ts';
-export { argmax, EVALUATION_MODES, type EvaluationMode, generate, type GenerateOptions, prefill, type Sampler } from './decode.ts';
+export {
+  argmax,
+  EVALUATION_MODES,
+  type EvaluationMode,
+  generate,
+  type GenerateOptions,
+  prefill,
+  type Sampler,
+} from './decode.ts';
 export { EngineError, type EngineErrorCode } from './errors.ts';
 export { loadModel, type LoadModelOptions, Model, NUMERICS, type Numerics } from './model.ts';
 export { createSampler, type SamplerOptions } from './sampling.ts';

@@ -28,10 +28,21 @@ export interface LoadModelOptions {
  * @throws {GgufError} from `@bittern/gguf-parser` for a file that is damaged
  * @throws {EngineError} for a model that cannot be run here: unsupported architecture or shape, missing or unused tensor
  */
-export async function loadModel(source: GgufSource | GgufFile | Uint8Array | ArrayBuffer, options: LoadModelOptions = {}): Promise<Model> {
-  const { numerics = 'avx512', i2sLayout = '128x32', kernels: variant = 'auto', signal, onProgress, onWarning } = options;
+export async function loadModel(
+  source: GgufSource | GgufFile | Uint8Array | ArrayBuffer,
+  options: LoadModelOptions = {},
+): Promise<Model> {
+  const {
+    numerics = 'avx512',
+    i2sLayout = '128x32',
+    kernels: variant = 'auto',
+    signal,
+    onProgress,
+    onWarning,
+  } = options;
   if (!NUMERICS.includes(numerics)) throw new RangeError(`numerics "${numerics}" is not one of ${NUMERICS.join(', ')}`);
-  if (!I2S_LAYOUTS.includes(i2sLayout)) throw new RangeError(`i2sLayout "${i2sLayout}" is not one of ${I2S_LAYOUTS.join(', ')}`);
+  if (!I2S_LAYOUTS.includes(i2sLayout))
+    throw new RangeError(`i2sLayout "${i2sLayout}" is not one of ${I2S_LAYOUTS.join(', ')}`);
 
   const gguf = isGgufFile(source) ? source : await openGguf(source, signal ? { signal } : {});
   const embedding = gguf.tensors.get('token_embd.weight');
@@ -81,7 +92,9 @@ export class Model {
     const parts = this.#use();
     const { contextLength = parts.config.contextLength } = options;
     if (!(Number.isInteger(contextLength) && contextLength >= 1 && contextLength <= parts.config.contextLength)) {
-      throw new RangeError(`contextLength ${contextLength} is not a whole number from 1 to ${parts.config.contextLength}, the model's own.`);
+      throw new RangeError(
+        `contextLength ${contextLength} is not a whole number from 1 to ${parts.config.contextLength}, the model's own.`,
+      );
     }
     const session = new Session(parts, contextLength, (disposed) => this.#sessions.delete(disposed));
     this.#sessions.add(session);

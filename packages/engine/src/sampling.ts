@@ -16,9 +16,11 @@ export interface SamplerOptions {
  */
 export function createSampler(options: SamplerOptions): Sampler {
   const { temperature = 0.8, topK = 40, seed } = options;
-  if (!(temperature >= 0 && Number.isFinite(temperature))) throw new RangeError(`temperature ${temperature} is not a number from 0 up`);
+  if (!(temperature >= 0 && Number.isFinite(temperature)))
+    throw new RangeError(`temperature ${temperature} is not a number from 0 up`);
   if (!(Number.isInteger(topK) && topK >= 0)) throw new RangeError(`topK ${topK} is not a whole number from 0 up`);
-  if (!(Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32)) throw new RangeError(`seed ${seed} is not a whole number from 0 to 4294967295`);
+  if (!(Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32))
+    throw new RangeError(`seed ${seed} is not a whole number from 0 to 4294967295`);
   if (temperature === 0) return argmax;
 
   const random = randomNumbers(seed);
@@ -41,7 +43,11 @@ function largest(logits: Float32Array, count: number): number[] {
   const ids: number[] = [];
   for (let id = 0; id < logits.length; id++) {
     const logit = logits[id]!;
-    if (!Number.isFinite(logit)) throw new EngineError('ENGINE_NOT_FINITE', `The logit of id ${id} is ${logit}: the model or its weights are damaged.`);
+    if (!Number.isFinite(logit))
+      throw new EngineError(
+        'ENGINE_NOT_FINITE',
+        `The logit of id ${id} is ${logit}: the model or its weights are damaged.`,
+      );
     if (ids.length === count && logit <= logits[ids[count - 1]!]!) continue;
     let low = 0;
     let high = ids.length;

@@ -108,19 +108,26 @@ export class Session {
     this.dispose();
   }
 
-  #run(ids: readonly number[], wanted: WantedRows, onTap: OnTap | undefined, onLogits: (row: Float32Array, position: number) => void): void {
+  #run(
+    ids: readonly number[],
+    wanted: WantedRows,
+    onTap: OnTap | undefined,
+    onLogits: (row: Float32Array, position: number) => void,
+  ): void {
     const { config, weights, kernels, lanes } = this.#model;
     const position = this.#position;
-    const taps = onTap && new StepTaps(
-      kernels.memory,
-      this.#step,
-      {
-        count: ids.length,
-        width: Math.max(config.embeddingLength, config.feedForwardLength),
-        scores: config.headCount * ids.length * paddedCells(position + ids.length),
-      },
-      onTap,
-    );
+    const taps =
+      onTap &&
+      new StepTaps(
+        kernels.memory,
+        this.#step,
+        {
+          count: ids.length,
+          width: Math.max(config.embeddingLength, config.feedForwardLength),
+          scores: config.headCount * ids.length * paddedCells(position + ids.length),
+        },
+        onTap,
+      );
     try {
       forward(config, weights, this.#state, kernels, { ids, position, wanted, lanes, taps, onLogits });
     } finally {
@@ -137,7 +144,11 @@ export class Session {
   }
 
   #check(): void {
-    if (this.#disposed) throw new EngineError('ENGINE_DISPOSED', 'This session was disposed; create a new one with model.createSession().');
+    if (this.#disposed)
+      throw new EngineError(
+        'ENGINE_DISPOSED',
+        'This session was disposed; create a new one with model.createSession().',
+      );
     if (this.#busy) throw busy();
   }
 
@@ -145,7 +156,10 @@ export class Session {
     const { vocabSize } = this.#model.config;
     if (ids.length === 0) throw new RangeError('No ids to evaluate: a prompt needs at least one token.');
     const wrong = ids.findIndex((id) => !(Number.isInteger(id) && id >= 0 && id < vocabSize));
-    if (wrong >= 0) throw new RangeError(`Id ${ids[wrong]} at index ${wrong} is outside the vocabulary: ids go from 0 to ${vocabSize - 1}.`);
+    if (wrong >= 0)
+      throw new RangeError(
+        `Id ${ids[wrong]} at index ${wrong} is outside the vocabulary: ids go from 0 to ${vocabSize - 1}.`,
+      );
     const free = this.contextLength - this.#position;
     if (ids.length > free) {
       throw new EngineError(

@@ -37,7 +37,12 @@ export class StepTaps {
    * @param size.width - the widest row that is normalized or activated
    * @param size.scores - heads * count * cells
    */
-  constructor(memory: KernelMemory, step: number, size: { count: number; width: number; scores: number }, onTap: OnTap) {
+  constructor(
+    memory: KernelMemory,
+    step: number,
+    size: { count: number; width: number; scores: number },
+    onTap: OnTap,
+  ) {
     this.#memory = memory;
     this.#step = step;
     this.#onTap = onTap;

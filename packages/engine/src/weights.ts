@@ -131,14 +131,19 @@ class LoadPlan {
   refuseUnused(): void {
     const unused = [...this.#gguf.tensors.keys()].filter((name) => !this.#used.has(name) && name !== IGNORED_TENSOR);
     if (unused.length > 0) {
-      const names = unused.slice(0, 5).map((name) => `"${name}"`).join(', ');
+      const names = unused
+        .slice(0, 5)
+        .map((name) => `"${name}"`)
+        .join(', ');
       throw new EngineError(
         'ENGINE_UNUSED_TENSOR',
         `The file holds ${unused.length} tensor(s) that this model's graph does not use: ${names}. Running without them could give wrong output; is it a different kind of model?`,
       );
     }
     if (this.#gguf.tensors.has(IGNORED_TENSOR)) {
-      this.#options.onWarning?.(`"${IGNORED_TENSOR}" is ignored: as in bitnet.cpp, the token embedding is the output head.`);
+      this.#options.onWarning?.(
+        `"${IGNORED_TENSOR}" is ignored: as in bitnet.cpp, the token embedding is the output head.`,
+      );
     }
   }
 
@@ -149,7 +154,10 @@ class LoadPlan {
   #take(name: string, type: string, shape: readonly number[]): GgufTensor {
     const tensor = this.#gguf.tensors.get(name);
     if (tensor === undefined) {
-      throw new EngineError('ENGINE_MISSING_TENSOR', `Tensor "${name}" is missing. The file is incomplete; convert or download it again.`);
+      throw new EngineError(
+        'ENGINE_MISSING_TENSOR',
+        `Tensor "${name}" is missing. The file is incomplete; convert or download it again.`,
+      );
     }
     if (tensor.type !== type || tensor.shape.join() !== shape.join()) {
       throw new EngineError(
@@ -181,7 +189,10 @@ class LoadPlan {
     const trailer = await this.#read(tensor, rows * rowBytes, tensor.sizeBytes - rows * rowBytes);
     const scale = new DataView(trailer.buffer, trailer.byteOffset).getFloat32(0, true);
     if (!Number.isFinite(scale)) {
-      throw new EngineError('ENGINE_TENSOR_MISMATCH', `The scale of tensor "${tensor.name}" is ${scale}. The file is damaged.`);
+      throw new EngineError(
+        'ENGINE_TENSOR_MISMATCH',
+        `The scale of tensor "${tensor.name}" is ${scale}. The file is damaged.`,
+      );
     }
     return scale;
   }

@@ -31,9 +31,12 @@ export function packRowPairs(
   tensorName: string,
 ): void {
   const rowBytes = columns / 4;
-  if (rows % 2 !== 0 || columns % 128 !== 0) throw new RangeError(`I2_S needs an even number of rows and columns in 128s, not ${rows} x ${columns}`);
+  if (rows % 2 !== 0 || columns % 128 !== 0)
+    throw new RangeError(`I2_S needs an even number of rows and columns in 128s, not ${rows} x ${columns}`);
   if (packed.length !== rows * rowBytes || out.length !== packed.length) {
-    throw new RangeError(`${rows} x ${columns} codes are ${rows * rowBytes} bytes, not ${packed.length} and ${out.length}`);
+    throw new RangeError(
+      `${rows} x ${columns} codes are ${rows * rowBytes} bytes, not ${packed.length} and ${out.length}`,
+    );
   }
   const block = new Uint8Array(32);
   for (let row = 0; row < rows; row++) {
@@ -54,6 +57,14 @@ export function packRowPairs(
       }
     }
   }
+}
+
+/** The code 0..2 of a column, read from a row pair (width / 2 bytes). `parity` 0 is the even row, 1 the odd one. */
+export function rowPairCode(pair: Uint8Array, parity: number, column: number): number {
+  const inBlock = column % 128;
+  const byte = inBlock % 32; // of the row's 32 bytes of this block
+  const address = Math.floor(column / 128) * 64 + (byte >> 4) * 32 + parity * 16 + (byte & 15);
+  return (pair[address]! >> (6 - 2 * Math.floor(inBlock / 32))) & 3;
 }
 
 /** Two 64x16 groups (32 bytes at `at`) to one 128x32 block. */

@@ -40,7 +40,8 @@ export class KernelMemory {
    * @throws {KernelError} KERNELS_OUT_OF_MEMORY
    */
   allocate(sizeBytes: number): Pointer {
-    if (!(Number.isSafeInteger(sizeBytes) && sizeBytes >= 0)) throw new RangeError(`Cannot allocate ${sizeBytes} bytes`);
+    if (!(Number.isSafeInteger(sizeBytes) && sizeBytes >= 0))
+      throw new RangeError(`Cannot allocate ${sizeBytes} bytes`);
     const size = Math.max(1, Math.ceil(sizeBytes / ALIGNMENT_BYTES)) * ALIGNMENT_BYTES;
     const index = this.#free.findIndex((block) => block.end - block.begin >= size);
     let begin: Pointer;

@@ -1,0 +1,236 @@
+import type { Kernels, Lanes, Pointer } from '../contract.ts';
+import { rowPairCode } from '../layouts.ts';
+import type { KernelMemory } from '../memory.ts';
+import { dotBlas, dotF16 } from './dot.ts';
+import { exp } from './exp.ts';
+import { f16Bits, f16Value, fma, roundF16, roundToEven, sumByHalving } from './float.ts';
+import { sinCos } from './sin-cos.ts';
+
+const { fround } = Math;
+
+/**
+ * The kernels in plain TypeScript: one value at a time, every rounding written out, nothing fast. What the WebAssembly
+ * kernels must equal, and where to read what an operation does.
+ */
+export function referenceKernels(memory: KernelMemory): Kernels {
+  const f32 = (pointer: Pointer, length: number): Float32Array => memory.f32(pointer, length);
+  /** `width` f16 values as numbers. */
+  const f16Row = (pointer: Pointer, width: number): number[] => Array.from(memory.u16(pointer, width), f16Value);
+
+  const ternaryRow = (weights: Pointer, row: number, width: number, values: Int8Array): number => {
+    const pair = memory.bytes(weights + ((row & ~1) * width) / 4, width / 2);
+    let dot = 0;
+    for (let column = 0; column < width; column++) dot += rowPairCode(pair, row & 1, column) * values[column]!;
+    return dot;
+  };
+
+  const kernels: Kernels = {
+    quantizeRows(x, rowBegin, rowEnd, width, values, scales, sums) {
+      for (let row = rowBegin; row < rowEnd; row++) {
+        const source = f32(x + 4 * row * width, width);
+        const amax = source.reduce((largest, value) => Math.max(largest, Math.abs(value)), 1e-5);
+        const scale = fround(127 / amax);
+        const quantized = source.map((value) => Math.min(127, Math.max(-128, roundToEven(fround(value * scale)))));
+        memory.i8(values + row * width, width).set(quantized);
+        f32(scales + 4 * row, 1)[0] = scale;
+        memory.i32(sums + 4 * row, 1)[0] = quantized.reduce((sum, value) => sum + value, 0);
+      }
+    },
+
+    i2sGemv(weights, rowBegin, rowEnd, width, weightScale, values, scales, sums, out) {
+      kernels.i2sGemm(weights, rowBegin, rowEnd, width, weightScale, values, scales, sums, 1, out, rowEnd, 0);
+    },
+
+    i2sGemm(weights, rowBegin, rowEnd, width, weightScale, values, scales, sums, count, out, outStride) {
+      for (let index = 0; index < count; index++) {
+        const row8 = memory.i8(values + index * width, width);
+        const scale = f32(scales + 4 * index, 1)[0]!;
+        const sum = memory.i32(sums + 4 * index, 1)[0]!;
+        const target = f32(out + 4 * index * outStride, rowEnd);
+        for (let row = rowBegin; row < rowEnd; row++) {
+          const dot = ternaryRow(weights, row, width, row8);
+          target[row] = fround(fround(fround(dot - sum) / scale) * fround(weightScale));
+        }
+      }
+    },
+
+    rmsNorm(x, weight, rowBegin, rowEnd, width, epsilon, out, normalized) {
+      for (let row = rowBegin; row < rowEnd; row++) {
+        const source = f32(x + 4 * row * width, width).slice();
+        let sum = 0;
+        for (const value of source) sum += fround(value * value);
+        const mean = fround(sum / width);
+        const factor = fround(1 / fround(Math.sqrt(fround(mean + fround(epsilon)))));
+        const scaled = source.map((value) => value * factor);
+        if (normalized) f32(normalized + 4 * row * width, width).set(scaled);
+        const gamma = f32(weight, width);
+        f32(out + 4 * row * width, width).set(scaled.map((value, i) => value * gamma[i]!));
+      }
+    },
+
+    ropeRatio(base, headDim) {
+      return fround(fround(base) ** fround(-2 / headDim));
+    },
+
+    ropeTable(positionBegin, positionEnd, headDim, ratio, cosines, sines) {
+      const half = headDim / 2;
+      for (let position = positionBegin; position < positionEnd; position++) {
+        let angle = fround(position);
+        for (let j = 0; j < half; j++) {
+          const [sine, cosine] = sinCos(angle);
+          f32(cosines + 4 * (position * half + j), 1)[0] = cosine;
+          f32(sines + 4 * (position * half + j), 1)[0] = sine;
+          angle = fround(angle * fround(ratio));
+        }
+      }
+    },
+
+    ropeNeox(x, rowBegin, rowEnd, heads, headDim, position, cosines, sines) {
+      const half = headDim / 2;
+      for (let row = rowBegin; row < rowEnd; row++) {
+        const cosine = f32(cosines + 4 * (position + row) * half, half);
+        const sine = f32(sines + 4 * (position + row) * half, half);
+        for (let head = 0; head < heads; head++) {
+          const values = f32(x + 4 * (row * heads + head) * headDim, headDim);
+          for (let j = 0; j < half; j++) {
+            const first = values[j]!;
+            const second = values[j + half]!;
+            values[j] = fma(first, cosine[j]!, -fround(second * sine[j]!));
+            values[j + half] = fma(first, sine[j]!, fround(second * cosine[j]!));
+          }
+        }
+      }
+    },
+
+    storeKeysValues(keys, values, count, kvHeads, headDim, position, cells, keyCache, valueCache) {
+      for (let row = 0; row < count; row++) {
+        for (let head = 0; head < kvHeads; head++) {
+          for (let d = 0; d < headDim; d++) {
+            const from = 4 * ((row * kvHeads + head) * headDim + d);
+            const cell = position + row;
+            memory.u16(keyCache + 2 * ((head * cells + cell) * headDim + d), 1)[0] = f16Bits(f32(keys + from, 1)[0]!);
+            memory.u16(valueCache + 2 * ((head * headDim + d) * cells + cell), 1)[0] = f16Bits(
+              f32(values + from, 1)[0]!,
+            );
+          }
+        }
+      }
+    },
+
+    attention(
+      q,
+      headBegin,
+      headEnd,
+      heads,
+      kvHeads,
+      headDim,
+      count,
+      position,
+      keyCache,
+      valueCache,
+      cacheCells,
+      cells,
+      scale,
+      lanes,
+      out,
+      scores,
+      probabilities,
+    ) {
+      for (let head = headBegin; head < headEnd; head++) {
+        const kvHead = Math.floor(head / (heads / kvHeads));
+        for (let row = 0; row < count; row++) {
+          const offset = 4 * (row * heads + head) * headDim;
+          const query = Array.from(f32(q + offset, headDim));
+          const kq = new Float32Array(cells);
+          for (let cell = 0; cell < cells; cell++) {
+            const key = f16Row(keyCache + 2 * (kvHead * cacheCells + cell) * headDim, headDim);
+            // With one query head and several rows the reference does not round q to f16 (section 5.3).
+            kq[cell] = heads === 1 && count > 1 ? dotBlas(key, query, lanes) : dotF16(key, query.map(roundF16), lanes);
+          }
+          const p = softmax(kq, position + row + 1, scale, lanes);
+          const tap = 4 * (head * count + row) * cells;
+          if (scores) f32(scores + tap, cells).set(kq);
+          if (probabilities) f32(probabilities + tap, cells).set(p);
+          const rounded = Array.from(p, roundF16);
+          for (let d = 0; d < headDim; d++) {
+            const value = f16Row(valueCache + 2 * (kvHead * headDim + d) * cacheCells, cells);
+            f32(out + offset + 4 * d, 1)[0] = count === 1 ? dotF16(value, rounded, lanes) : dotBlas(value, p, lanes);
+          }
+        }
+      }
+    },
+
+    f16Gemv(matrix, rowBegin, rowEnd, width, rowStride, vector, out, lanes) {
+      const b = f32(vector, width);
+      for (let row = rowBegin; row < rowEnd; row++) {
+        f32(out + 4 * row, 1)[0] = dotF16(f16Row(matrix + 2 * row * rowStride, width), b, lanes);
+      }
+    },
+
+    f16Gemm(matrix, rowBegin, rowEnd, width, rowStride, vectors, vectorStride, count, out, outStride, lanes) {
+      for (let row = rowBegin; row < rowEnd; row++) {
+        const a = f16Row(matrix + 2 * row * rowStride, width);
+        for (let index = 0; index < count; index++) {
+          f32(out + 4 * (index * outStride + row), 1)[0] = dotBlas(
+            a,
+            f32(vectors + 4 * index * vectorStride, width),
+            lanes,
+          );
+        }
+      }
+    },
+
+    widenF16(source, count, out) {
+      f32(out, count).set(f16Row(source, count));
+    },
+
+    roundToF16(source, count, out) {
+      f32(out, count).set(f32(source, count).map(roundF16));
+    },
+
+    add(a, b, count, out) {
+      const second = f32(b, count);
+      f32(out, count).set(f32(a, count).map((value, i) => value + second[i]!));
+    },
+
+    reluSquaredGate(gate, up, count, out, relu, squared) {
+      const positive = f32(gate, count).map((value) => (value > 0 ? value : 0));
+      const squares = positive.map((value) => value * value);
+      const factor = f32(up, count);
+      const product = squares.map((value, i) => value * factor[i]!);
+      if (relu) f32(relu, count).set(positive);
+      if (squared) f32(squared, count).set(squares);
+      f32(out, count).set(product);
+    },
+
+    siluGate(gate, up, count, lanes, out, silu) {
+      const activated = f32(gate, count).map((value) => value / fround(1 + exp(-value, lanes)));
+      const factor = f32(up, count);
+      const product = activated.map((value, i) => value * factor[i]!);
+      if (silu) f32(silu, count).set(activated);
+      f32(out, count).set(product);
+    },
+
+    exponential(x, count, lanes, out) {
+      f32(out, count).set(f32(x, count).map((value) => exp(value, lanes)));
+    },
+
+    multiplyAdd(a, b, c, count, out) {
+      const second = f32(b, count);
+      const third = f32(c, count);
+      f32(out, count).set(f32(a, count).map((value, i) => fma(value, second[i]!, third[i]!)));
+    },
+  };
+  return kernels;
+}
+
+/** Scores [cells] -> probabilities [cells]; cells from `visible` on are masked. */
+function softmax(kq: Float32Array, visible: number, scale: number, lanes: Lanes): Float32Array {
+  const scaled = kq.map((score, cell) => (cell < visible ? score * fround(scale) : Number.NEGATIVE_INFINITY));
+  const largest = scaled.reduce((a, b) => Math.max(a, b));
+  const e = scaled.map((score) => exp(fround(score - largest), lanes));
+  let total = 0; // f64
+  for (let i = 0; i < e.length; i += lanes) total += sumByHalving(e.subarray(i, i + lanes));
+  const inverse = fround(1 / total);
+  return e.map((value) => value * inverse);
+}
