@@ -1,0 +1,152 @@
+import { CrossvalError } from './errors.ts';
+
+/** How far a row of logits is from the reference's. All in f64, all finite. */
+export interface RowMetrics {
+  readonly count: number;
+  readonly maxAbs: number;
+  readonly mse: number;
+  /** Euclidean norm of the difference. */
+  readonly l2: number;
+  readonly meanAbs: number;
+  /** -1..1; null where a row is all zeros. */
+  readonly cosine: number | null;
+  /** KL(reference || ours) of the two softmax distributions, in nats. */
+  readonly kl: number;
+  /** Shared fraction of the k largest logits of each row, 0..1. k is at most `count`. */
+  readonly top1: number;
+  readonly top5: number;
+  readonly top10: number;
+  /** How many values differ in at least one bit; -0 and +0 differ. */
+  readonly differing: number;
+  /** Index of the first of these, null where there is none. */
+  readonly firstDiffering: number | null;
+}
+
+/** Index of the first NaN or infinity. */
+export function firstNonFinite(values: Float32Array): number | undefined {
+  for (let index = 0; index < values.length; index++) if (!Number.isFinite(values[index])) return index;
+  return undefined;
+}
+
+/** Ids of the k largest values, largest first, lowest id first among equals. At most `values.length` of them. */
+export function topK(values: Float32Array, k: number): number[] {
+  const best: number[] = [];
+  for (let id = 0; id < values.length; id++) {
+    let rank = best.length;
+    // Strictly larger only: an equal value with a lower id keeps its place.
+    while (rank > 0 && values[id]! > values[best[rank - 1]!]!) rank--;
+    if (rank < k) {
+      best.splice(rank, 0, id);
+      if (best.length > k) best.pop();
+    }
+  }
+  return best;
+}
+
+/** Number of f32 values with different bits, and the index of the first. The lengths must be equal. */
+export function compareBits(
+  reference: Float32Array,
+  ours: Float32Array,
+): { differing: number; firstDiffering: number | null } {
+  checkLengths(reference, ours);
+  const a = new Uint32Array(reference.buffer, reference.byteOffset, reference.length);
+  const b = new Uint32Array(ours.buffer, ours.byteOffset, ours.length);
+  let differing = 0;
+  let firstDiffering: number | null = null;
+  for (let index = 0; index < a.length; index++) {
+    if (a[index] === b[index]) continue;
+    differing++;
+    firstDiffering ??= index;
+  }
+  return { differing, firstDiffering };
+}
+
+/**
+ * Compares two rows of logits.
+ *
+ * @throws CrossvalError CROSSVAL_EMPTY, CROSSVAL_LENGTH_MISMATCH, CROSSVAL_NON_FINITE: none of these is a number
+ */
+export function compareRows(reference: Float32Array, ours: Float32Array): RowMetrics {
+  const { differing, firstDiffering } = compareBits(reference, ours);
+  checkFinite(reference, 'reference');
+  checkFinite(ours, 'our');
+  const count = reference.length;
+  let maxAbs = 0;
+  let sumAbs = 0;
+  let sumSquares = 0;
+  let dot = 0;
+  let referenceSquares = 0;
+  let ourSquares = 0;
+  for (let index = 0; index < count; index++) {
+    const a = reference[index]!;
+    const b = ours[index]!;
+    const difference = Math.abs(a - b);
+    if (difference > maxAbs) maxAbs = difference;
+    sumAbs += difference;
+    sumSquares += difference * difference;
+    dot += a * b;
+    referenceSquares += a * a;
+    ourSquares += b * b;
+  }
+  // One root of the product: equal rows then give exactly 1. The product of two sums of f32 squares cannot overflow f64.
+  const norms = Math.sqrt(referenceSquares * ourSquares);
+  const referenceTop = topK(reference, 10);
+  const ourTop = topK(ours, 10);
+  return {
+    count,
+    maxAbs,
+    mse: sumSquares / count,
+    l2: Math.sqrt(sumSquares),
+    meanAbs: sumAbs / count,
+    cosine: norms === 0 ? null : dot / norms,
+    kl: divergence(reference, ours),
+    top1: overlap(referenceTop, ourTop, 1),
+    top5: overlap(referenceTop, ourTop, 5),
+    top10: overlap(referenceTop, ourTop, 10),
+    differing,
+    firstDiffering,
+  };
+}
+
+function checkLengths(reference: Float32Array, ours: Float32Array): void {
+  if (reference.length !== ours.length) {
+    throw new CrossvalError(
+      'CROSSVAL_LENGTH_MISMATCH',
+      `The reference has ${reference.length} values, ours has ${ours.length}.`,
+    );
+  }
+  if (reference.length === 0) throw new CrossvalError('CROSSVAL_EMPTY', 'There are no values to compare.');
+}
+
+function checkFinite(values: Float32Array, whose: string): void {
+  const index = firstNonFinite(values);
+  if (index === undefined) return;
+  throw new CrossvalError('CROSSVAL_NON_FINITE', `The ${whose} row has ${values[index]} at index ${index}.`);
+}
+
+/** log of the sum of exponentials; the largest logit is taken out, so that nothing overflows. */
+function logSumExp(logits: Float32Array): number {
+  let max = -Infinity;
+  for (const logit of logits) if (logit > max) max = logit;
+  let sum = 0;
+  for (const logit of logits) sum += Math.exp(logit - max);
+  return max + Math.log(sum);
+}
+
+function divergence(reference: Float32Array, ours: Float32Array): number {
+  const referenceNorm = logSumExp(reference);
+  const ourNorm = logSumExp(ours);
+  let sum = 0;
+  for (let index = 0; index < reference.length; index++) {
+    const logP = reference[index]! - referenceNorm;
+    const logQ = ours[index]! - ourNorm;
+    sum += Math.exp(logP) * (logP - logQ);
+  }
+  return sum;
+}
+
+function overlap(a: readonly number[], b: readonly number[], k: number): number {
+  const ours = new Set(b.slice(0, k));
+  const shared = a.slice(0, k).filter((id) => ours.has(id)).length;
+  return shared / Math.min(k, a.length);
+}
