@@ -1,11 +1,13 @@
 import { defineConfig } from 'tsup';
 
 export default defineConfig({
-  entry: ['src/index.ts'],
+  entry: { bin: 'src/bin.ts' },
   format: 'esm',
-  platform: 'neutral',
-  target: 'es2023',
-  dts: true,
+  platform: 'node',
+  target: 'node22',
   sourcemap: true,
   clean: true,
+  // Without both, tsup removes `node:` from imports, and some modules exist only with it.
+  external: [/^node:/],
+  removeNodeProtocol: false,
 });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { type EvaluationMode, loadModel, type Numerics } from '../src/index.ts';
+import { type EvaluationMode, loadModel, type Model, type Numerics } from '../src/index.ts';
 import { type Fixture, RECORDED, TINY } from './fixtures.ts';
 import { compute, positionsOf, readBytes, readJson, sha256, trace, type TraceNode } from './parity.ts';
 import { toLayout64x16 } from './patch.ts';
@@ -31,10 +31,8 @@ interface RecordedTrace {
   readonly nodes: readonly TraceNode[];
 }
 
-type Loaded = Awaited<ReturnType<typeof loadModel>>;
-
 /** Compares everything that was recorded; returns how much that was. */
-async function compareAll(recording: Recording, load: (numerics: Numerics) => Promise<Loaded>) {
+async function compareAll(recording: Recording, load: (numerics: Numerics) => Promise<Model>) {
   const compared = { rows: 0, greedy: 0, nodes: 0 };
   for (const { id, numerics } of recording.references) {
     using model = await load(numerics);
@@ -42,11 +40,14 @@ async function compareAll(recording: Recording, load: (numerics: Numerics) => Pr
     for (const run of recording.runs.filter(({ reference }) => reference === id)) {
       const label = `${id} ${run.mode} ${run.ids.length} ids`;
       const computed = await compute(session, run.ids, run.mode, run.greedy.length);
-      expect(computed.positions, label).toEqual(positionsOf(run.mode, run.ids.length));
-      expect(computed.positions, label).toEqual(run.rows.map(({ position }) => position));
-      expect(computed.rows, label).toEqual(run.rows.map((row) => row.sha256));
-      expect(computed.greedy, label).toEqual(run.greedy);
-      expect(computed.generated, label).toEqual(run.generated);
+      expect(run.rows.map(({ position }) => position)).toEqual(positionsOf(run.mode, run.ids.length));
+      expect({ label, ...computed }).toEqual({
+        label,
+        positions: positionsOf(run.mode, run.ids.length),
+        rows: run.rows.map((row) => row.sha256),
+        greedy: run.greedy,
+        generated: run.generated,
+      });
       compared.rows += computed.rows.length;
       compared.greedy += computed.greedy.length;
     }
@@ -72,19 +73,26 @@ function open({ model, recording }: Fixture): { bytes: Uint8Array<ArrayBuffer>; 
 }
 
 describe.each(VARIANTS)('the reference as recorded, %s kernels', (variant) => {
-  test.each(RECORDED)('$name: every row, greedy id and traced node has the same bits', async (fixture) => {
-    const { bytes, recording } = open(fixture);
-    expect(sha256(bytes)).toBe(recording.model.sha256);
-    const compared = await compareAll(recording, (numerics) => loadModel(bytes, { numerics, kernels: variant }));
-    expect(compared).toEqual(fixture.recorded);
-  });
+  // The larger model runs on the default kernels only, to keep this short.
+  const fixtures = RECORDED.filter(({ name }) => name !== 'storyteller' || variant === VARIANTS[0]);
+
+  test.each(fixtures)(
+    '$name: every row, greedy id and traced node has the same bits',
+    { timeout: 60_000 },
+    async (fixture) => {
+      const { bytes, recording } = open(fixture);
+      expect(sha256(bytes)).toBe(recording.model.sha256);
+      const compared = await compareAll(recording, (numerics) => loadModel(bytes, { numerics, kernels: variant }));
+      expect(compared).toEqual(fixture.recorded);
+    },
+  );
 });
 
 describe('layout 64x16', () => {
-  /** shared/models/tiny-random.i2_s-arm64.gguf, written by the reference's converter for ARM. */
+  /** Of the file that `tools/oracle/make_model.py OUT --packing i2_s-64x16` writes: the same weights. */
   const ARM_SHA256 = '124de5d24813b15a5971c1e124f1002f847fad7402831d1c0938421f2597dbe7';
 
-  test('the same weights repacked give the same bits', async () => {
+  test('the same weights repacked give the same bits', { timeout: 60_000 }, async () => {
     const { bytes, recording } = open(TINY);
     const repacked = await toLayout64x16(bytes);
     expect(sha256(repacked)).toBe(ARM_SHA256);

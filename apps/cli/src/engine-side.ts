@@ -1,0 +1,53 @@
+import { basename } from 'node:path';
+import type { Side } from '@bittern/crossval';
+import type { Model } from '@bittern/engine';
+import type { Tokenizer } from '@bittern/tokenizer';
+import { generateInTurns, prefillInTurns } from './in-turns.ts';
+import { VERSION } from './version.ts';
+
+export interface EngineSide extends Side, Disposable {}
+
+/**
+ * Our engine as a side of a comparison, on one session that each call begins anew. Dispose it before the model.
+ *
+ * @param sha256 - of the model's file
+ */
+export function engineSide(model: Model, tokenizer: Tokenizer, sha256: string): EngineSide {
+  const session = model.createSession();
+  return {
+    identity: {
+      name: 'bittern',
+      version: VERSION,
+      build: `WebAssembly, ${model.kernelVariant} kernels`,
+      numerics: model.numerics,
+      model: { file: basename(model.gguf.source.name), sha256 },
+    },
+    async tokenize(text, { parseSpecial }) {
+      return tokenizer.encode(text, { parseSpecial });
+    },
+    async evaluate(ids, { mode, onLogits, signal }) {
+      session.reset();
+      await prefillInTurns(session, ids, mode, {
+        signal,
+        onLogits: (values, position) => onLogits({ position, values }),
+      });
+    },
+    async decode(ids, { mode, count, onLogits, signal }) {
+      session.reset();
+      const logits = await prefillInTurns(session, ids, mode, { signal });
+      const greedy: number[] = [];
+      const generated = generateInTurns(session, logits, {
+        maxTokens: count,
+        signal,
+        onLogits: (values) => onLogits?.({ position: ids.length - 1 + greedy.length, values }),
+      });
+      for await (const id of generated) greedy.push(id);
+      return greedy;
+    },
+    async trace(ids, { mode, onTap, signal }) {
+      session.reset();
+      await prefillInTurns(session, ids, mode, { signal, onTap });
+    },
+    [Symbol.dispose]: () => session.dispose(),
+  };
+}

@@ -1,0 +1,16 @@
+/** What a command may touch of the outside world, files apart. Tests give their own. */
+export interface Io {
+  readonly stdout: {
+    /** For results only. Resolves when the text is handed over; rejects if nobody takes it (EPIPE, ENOSPC). */
+    write(text: string): Promise<void>;
+  };
+  readonly stderr: {
+    write(text: string): void;
+    /** Whether a person watches: then there is progress. */
+    readonly isTTY: boolean;
+  };
+  /** Width of the terminal in columns. */
+  readonly columns: number;
+  /** Aborted by Ctrl-C. */
+  readonly signal: AbortSignal;
+}

@@ -1,0 +1,64 @@
+import { Command, CommanderError } from 'commander';
+import { addCrossvalCommand } from './commands/crossval.ts';
+import { addInspectCommand } from './commands/inspect.ts';
+import { addLogitsCommand } from './commands/logits.ts';
+import { addRunCommand } from './commands/run.ts';
+import { addTokenizeCommand } from './commands/tokenize.ts';
+import { codeOf, messageOf } from './errors.ts';
+import { EXIT_CODES, EXIT_CODES_HELP, type ExitCode, exitCodeOf } from './exit-codes.ts';
+import type { Io } from './io.ts';
+import { VERSION } from './version.ts';
+
+/**
+ * Runs one command.
+ *
+ * @param argv - what follows the program's name
+ * @returns the exit code
+ */
+export async function main(argv: readonly string[], io: Io): Promise<ExitCode> {
+  let help = '';
+  let exitCode: ExitCode = EXIT_CODES.success;
+  const program = new Command('bittern')
+    .description('Runs BitNet b1.58 models, with the bits of bitnet.cpp.')
+    .version(VERSION)
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => {
+        help += text;
+      },
+      writeErr: (text) => io.stderr.write(text),
+      getOutHelpWidth: () => io.columns,
+      getErrHelpWidth: () => io.columns,
+    })
+    .addHelpText('after', `\n${EXIT_CODES_HELP}`);
+  addRunCommand(program, io);
+  addLogitsCommand(program, io);
+  addTokenizeCommand(program, io);
+  addInspectCommand(program, io);
+  addCrossvalCommand(program, io, (code) => {
+    exitCode = code;
+  });
+
+  try {
+    await parse(program, argv);
+    if (help !== '') await io.stdout.write(help);
+    return exitCode;
+  } catch (error) {
+    const code = exitCodeOf(error, io.signal);
+    if (code === EXIT_CODES.interrupted) io.stderr.write('\nbittern: interrupted\n');
+    // Commander has told what is wrong, and whoever closed our output (EPIPE) needs no message.
+    else if (!(error instanceof CommanderError || codeOf(error) === 'EPIPE')) {
+      io.stderr.write(`bittern: ${messageOf(error)}\n`);
+    }
+    return code;
+  }
+}
+
+/** Commander ends `--help` and `--version` with an error of exit code 0. */
+async function parse(program: Command, argv: readonly string[]): Promise<void> {
+  try {
+    await program.parseAsync(argv, { from: 'user' });
+  } catch (error) {
+    if (!(error instanceof CommanderError && error.exitCode === 0)) throw error;
+  }
+}

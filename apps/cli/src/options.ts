@@ -1,0 +1,57 @@
+import { EVALUATION_MODES, I2S_LAYOUTS, NUMERICS } from '@bittern/engine';
+import { InvalidArgumentError, Option } from 'commander';
+
+// Options that several commands have, and the parsers of their values.
+
+export function numericsOption(): Option {
+  return new Option('--numerics <build>', 'build of bitnet.cpp whose bits are reproduced').choices([...NUMERICS]);
+}
+
+export function layoutOption(): Option {
+  const description = 'how the file packs I2_S weights, which it does not say';
+  return new Option('--layout <layout>', description).choices([...I2S_LAYOUTS]).default('128x32');
+}
+
+export function modeOption(): Option {
+  const description = 'prompt in batches with logits of all positions, of the last, or one token at a time';
+  return new Option('--mode <mode>', description).choices([...EVALUATION_MODES]).default('batch-all');
+}
+
+export function jsonOption(): Option {
+  return new Option('--json', 'print one JSON document');
+}
+
+export function wholeNumber(text: string): number {
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || !Number.isSafeInteger(value)) {
+    throw new InvalidArgumentError('It must be a whole number from 0 up.');
+  }
+  return value;
+}
+
+export function seedNumber(text: string): number {
+  const value = wholeNumber(text);
+  if (value >= 2 ** 32) throw new InvalidArgumentError('It must be at most 4294967295.');
+  return value;
+}
+
+export function nonNegative(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !Number.isFinite(value) || value < 0) {
+    throw new InvalidArgumentError('It must be a number from 0 up.');
+  }
+  return value;
+}
+
+/** Ids between commas or white space; square brackets around them (a JSON array) are fine. */
+export function tokenIds(text: string): number[] {
+  const list = /^\s*\[([^[\]]*)\]\s*$/.exec(text)?.[1] ?? text;
+  const ids = list
+    .trim()
+    .split(/\s*,\s*|\s+/)
+    .map((id) => (/^\d+$/.test(id) ? Number(id) : Number.NaN));
+  if (!ids.every((id) => Number.isSafeInteger(id))) {
+    throw new InvalidArgumentError('It must be token ids, such as 1,2,3.');
+  }
+  return ids;
+}

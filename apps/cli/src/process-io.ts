@@ -1,0 +1,27 @@
+import type { Io } from './io.ts';
+
+/**
+ * The process as an {@link Io}. The first Ctrl-C aborts `signal`; a second one, if the command does not come to it,
+ * ends the process as the system does by default.
+ */
+export function processIo(): Io {
+  const controller = new AbortController();
+  process.once('SIGINT', () => controller.abort());
+  // A failed write is reported to its own callback; without these listeners it would also crash the process.
+  process.stdout.on('error', () => {});
+  process.stderr.on('error', () => {});
+  return {
+    stdout: {
+      write: (text) =>
+        new Promise((resolve, reject) => {
+          process.stdout.write(text, (error) => (error ? reject(error) : resolve()));
+        }),
+    },
+    stderr: {
+      write: (text) => void process.stderr.write(text),
+      isTTY: process.stderr.isTTY === true,
+    },
+    columns: process.stdout.columns ?? 100,
+    signal: controller.signal,
+  };
+}

@@ -1,0 +1,41 @@
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { describe, expect, test } from 'vitest';
+import { bittern } from './support.ts';
+
+/** The built command: `pnpm run build` makes it. */
+const BIN = fileURLToPath(new URL('../dist/bin.js', import.meta.url));
+const run = promisify(execFile);
+
+describe('the process', () => {
+  test('prints what main prints, and ends with 0', async () => {
+    const argv = ['run', '-p', 'Once upon a time', '-n', '16', '--seed', '7'];
+    const { stdout } = await run(process.execPath, [BIN, ...argv]);
+    expect(stdout).toBe((await bittern(argv)).stdout);
+  });
+
+  test('ends with the exit code of main', async () => {
+    await expect(run(process.execPath, [BIN, 'run', '--gredy'])).rejects.toMatchObject({ code: 2, stdout: '' });
+  });
+
+  test('ends with 130 on SIGINT', async () => {
+    const child = spawn(process.execPath, [BIN, 'run', '-p', 'Once', '-n', '400', '--greedy']);
+    await once(child.stdout, 'data');
+    child.kill('SIGINT');
+    expect(await once(child, 'close')).toEqual([130, null]);
+  });
+
+  test('ends quietly when its reader goes away', async () => {
+    const child = spawn(process.execPath, [BIN, 'run', '-p', 'Once', '-n', '400', '--seed', '1']);
+    let stderr = '';
+    child.stderr.on('data', (chunk) => {
+      stderr += chunk;
+    });
+    await once(child.stdout, 'data');
+    child.stdout.destroy();
+    expect(await once(child, 'close')).toEqual([1, null]);
+    expect(stderr).toBe('seed 1\n');
+  });
+});

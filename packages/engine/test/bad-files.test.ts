@@ -1,0 +1,175 @@
+import { GgufError, openGguf } from '@bittern/gguf-parser';
+import { KernelError } from '@bittern/kernels';
+import { describe, expect, test } from 'vitest';
+import { EngineError, type EngineErrorCode, generate, loadModel } from '../src/index.ts';
+import { tinyBytes } from './fixtures.ts';
+import { f32, rename, setData, setTensorType, setValue, swapDims } from './patch.ts';
+
+const good = tinyBytes();
+
+type Patch = (bytes: Uint8Array<ArrayBuffer>) => Uint8Array<ArrayBuffer> | Promise<Uint8Array<ArrayBuffer>>;
+
+const key = (name: string): string => `bitnet-b1.58.${name}`;
+const without =
+  (name: string): Patch =>
+  (bytes) =>
+    rename(bytes, key(name), `${key(name).slice(0, -1)}#`);
+const having =
+  (name: string, value: number): Patch =>
+  (bytes) =>
+    setValue(bytes, key(name), value);
+
+const BAD_MODELS: readonly (readonly [what: string, code: EngineErrorCode, patch: Patch, message: RegExp])[] = [
+  [
+    'an unknown architecture',
+    'ENGINE_UNSUPPORTED_ARCHITECTURE',
+    (b) => rename(b, 'bitnet-b1.58', 'bitnet-b9.99'),
+    /"bitnet-b9.99"/,
+  ],
+  [
+    'no architecture',
+    'ENGINE_UNSUPPORTED_ARCHITECTURE',
+    (b) => rename(b, 'general.architecture', 'general.architectur#'),
+    /undefined/,
+  ],
+
+  ['no block count', 'ENGINE_INVALID_METADATA', without('block_count'), /block_count" is undefined/],
+  ['no context length', 'ENGINE_INVALID_METADATA', without('context_length'), /context_length/],
+  ['no epsilon', 'ENGINE_INVALID_METADATA', without('attention.layer_norm_rms_epsilon'), /layer_norm_rms_epsilon/],
+  ['no layers', 'ENGINE_INVALID_METADATA', having('block_count', 0), /block_count" is 0/],
+  ['an epsilon of NaN', 'ENGINE_INVALID_METADATA', having('attention.layer_norm_rms_epsilon', Number.NaN), /is NaN/],
+  ['an infinite RoPE base', 'ENGINE_INVALID_METADATA', having('rope.freq_base', Infinity), /is Infinity/],
+  ['a negative RoPE base', 'ENGINE_INVALID_METADATA', having('rope.freq_base', -1), /is -1/],
+
+  ['heads that do not divide the width', 'ENGINE_UNSUPPORTED_MODEL', having('attention.head_count', 3), /head_count 3/],
+  [
+    'KV heads that do not divide the heads',
+    'ENGINE_UNSUPPORTED_MODEL',
+    having('attention.head_count_kv', 3),
+    /head_count_kv 3/,
+  ],
+  [
+    'partial rotation',
+    'ENGINE_UNSUPPORTED_MODEL',
+    having('rope.dimension_count', 32),
+    /rope.dimension_count 32 is not/,
+  ],
+  ['another vocabulary size', 'ENGINE_UNSUPPORTED_MODEL', having('vocab_size', 511), /vocab_size.* is 511.* 512 rows/],
+  [
+    'a width that is no multiple of 128',
+    'ENGINE_UNSUPPORTED_MODEL',
+    having('feed_forward_length', 700),
+    /feed_forward_length 700/,
+  ],
+
+  [
+    'a renamed tensor',
+    'ENGINE_MISSING_TENSOR',
+    (b) => rename(b, 'blk.0.attn_q.weight', 'blk.0.attn_z.weight'),
+    /blk\.0\.attn_q\.weight/,
+  ],
+  [
+    'no output norm',
+    'ENGINE_MISSING_TENSOR',
+    (b) => rename(b, 'output_norm.weight', 'output_norn.weight'),
+    /output_norm/,
+  ],
+  ['a layer too few', 'ENGINE_MISSING_TENSOR', having('block_count', 5), /blk\.4\.attn_norm\.weight/],
+  ['a layer too many', 'ENGINE_UNUSED_TENSOR', having('block_count', 3), /11 tensor\(s\).*blk\.3\./],
+
+  [
+    'a norm of another type',
+    'ENGINE_TENSOR_MISMATCH',
+    (b) => setTensorType(b, 'blk.1.attn_norm.weight', 26),
+    /is I32 \[256\].*F32 \[256\]/,
+  ],
+  [
+    'an embedding of another type',
+    'ENGINE_TENSOR_MISMATCH',
+    (b) => setTensorType(b, 'token_embd.weight', 30),
+    /is BF16/,
+  ],
+  ['a TL1 matrix', 'ENGINE_TENSOR_MISMATCH', (b) => setTensorType(b, 'blk.3.ffn_up.weight', 38), /is TL1/],
+  [
+    'a transposed matrix',
+    'ENGINE_TENSOR_MISMATCH',
+    (b) => swapDims(b, 'blk.2.ffn_gate.weight'),
+    /\[256, 768\].*\[768, 256\]/,
+  ],
+  [
+    'a matrix of other KV heads',
+    'ENGINE_TENSOR_MISMATCH',
+    having('attention.head_count_kv', 4),
+    /attn_k.*\[128, 256\].*\[256, 256\]/,
+  ],
+  [
+    'a scale of NaN',
+    'ENGINE_TENSOR_MISMATCH',
+    (b) => setData(b, 'blk.0.attn_v.weight', -32, f32(Number.NaN)),
+    /scale of tensor "blk.0.attn_v.weight" is NaN/,
+  ],
+  [
+    'an infinite scale',
+    'ENGINE_TENSOR_MISMATCH',
+    (b) => setData(b, 'blk.3.ffn_down.weight', -32, f32(-Infinity)),
+    /is -Infinity/,
+  ],
+];
+
+describe('a model that cannot be run', () => {
+  test('the file that is patched is good', async () => {
+    using model = await loadModel(good);
+    expect(model.config.blockCount).toBe(4);
+  });
+
+  test.each(BAD_MODELS)('%s is refused with %s', async (_, code, patch, message) => {
+    const bytes = await patch(good);
+    const error = await loadModel(bytes).then(
+      () => undefined,
+      (reason: unknown) => reason,
+    );
+    expect(error).toBeInstanceOf(EngineError);
+    expect(error).toMatchObject({ name: 'EngineError', code, message: expect.stringMatching(message) });
+  });
+
+  test.each([0, 4095, 16_384 - 1])('the code 3 in byte %i of a matrix is refused', async (at) => {
+    const bytes = await setData(good, 'blk.1.attn_q.weight', at, Uint8Array.of(0b01_11_00_10));
+    const error = await loadModel(bytes).catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(KernelError);
+    expect(error).toMatchObject({
+      code: 'KERNELS_INVALID_CODES',
+      message: expect.stringContaining('"blk.1.attn_q.weight"'),
+    });
+  });
+
+  test('a norm weight of NaN surfaces when an id is chosen', async () => {
+    using model = await loadModel(await setData(good, 'output_norm.weight', 4, f32(Number.NaN)));
+    const session = model.createSession();
+    const logits = await session.evaluate([1, 2]);
+    await expect(generate(session, logits, { maxTokens: 1 }).next()).rejects.toMatchObject({
+      code: 'ENGINE_NOT_FINITE',
+    });
+  });
+});
+
+describe('a file that is damaged', () => {
+  test('is refused wherever it is cut', async () => {
+    const { dataOffsetBytes } = await openGguf(good);
+    const evenly = Array.from({ length: 64 }, (_, index) => Math.floor((good.length * index) / 64));
+    const lengths = [1, 4, 23, 24, 1000, dataOffsetBytes - 1, dataOffsetBytes, good.length - 1, ...evenly];
+    let refused = 0;
+    for (const length of lengths) {
+      const error = await loadModel(good.slice(0, length)).catch((reason: unknown) => reason);
+      expect(error, `${length} bytes`).toBeInstanceOf(GgufError);
+      refused += 1;
+    }
+    expect(refused).toBe(72);
+  });
+
+  test('a source that fails while the weights are read fails the load', async () => {
+    const gguf = await openGguf(good);
+    const failure = new Error('disk on fire');
+    const source = { name: 'bad', sizeBytes: good.length, read: () => Promise.reject(failure) };
+    await expect(loadModel({ ...gguf, source })).rejects.toBe(failure);
+  });
+});
