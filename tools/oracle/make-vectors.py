@@ -83,10 +83,7 @@ def trace_of(model, numerics, prompt, mode, ids):
         shape = list(value.shape)
         while len(shape) > 2 and shape[0] == 1:                      # as the recordings have it
             shape.pop(0)
-        node = {"name": name, "occurrence": seen.get(name, 0), "step": step, "shape": shape, "sha256": digest(value)}
-        if mode == "batch-last":
-            node["lastRowSha256"] = digest(value[-1])
-        nodes.append(node)
+        nodes.append({"name": name, "occurrence": seen.get(name, 0), "step": step, "shape": shape, "sha256": digest(value)})
         seen[name] = seen.get(name, 0) + 1
     return {"numerics": numerics, "mode": mode, "prompt": prompt, "nodes": nodes}
 

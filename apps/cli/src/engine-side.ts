@@ -1,8 +1,7 @@
 import { basename } from 'node:path';
 import type { Side } from '@bittern/crossval';
-import type { Model } from '@bittern/engine';
+import { generate, type Model, prefill } from '@bittern/engine';
 import type { Tokenizer } from '@bittern/tokenizer';
-import { generateInTurns, prefillInTurns } from './in-turns.ts';
 import { VERSION } from './version.ts';
 
 export interface EngineSide extends Side, Disposable {}
@@ -27,16 +26,16 @@ export function engineSide(model: Model, tokenizer: Tokenizer, sha256: string): 
     },
     async evaluate(ids, { mode, onLogits, signal }) {
       session.reset();
-      await prefillInTurns(session, ids, mode, {
+      await prefill(session, ids, mode, {
         signal,
         onLogits: (values, position) => onLogits({ position, values }),
       });
     },
     async decode(ids, { mode, count, onLogits, signal }) {
       session.reset();
-      const logits = await prefillInTurns(session, ids, mode, { signal });
+      const logits = await prefill(session, ids, mode, { signal });
       const greedy: number[] = [];
-      const generated = generateInTurns(session, logits, {
+      const generated = generate(session, logits, {
         maxTokens: count,
         signal,
         onLogits: (values) => onLogits?.({ position: ids.length - 1 + greedy.length, values }),
@@ -46,7 +45,7 @@ export function engineSide(model: Model, tokenizer: Tokenizer, sha256: string): 
     },
     async trace(ids, { mode, onTap, signal }) {
       session.reset();
-      await prefillInTurns(session, ids, mode, { signal, onTap });
+      await prefill(session, ids, mode, { signal, onTap });
     },
     [Symbol.dispose]: () => session.dispose(),
   };

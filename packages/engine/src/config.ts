@@ -29,15 +29,23 @@ const MAX_WIDTH = 65_536;
 /**
  * Reads and checks the hyperparameters.
  *
- * @param vocabSize - rows of token_embd.weight
- * @throws {EngineError} ENGINE_UNSUPPORTED_ARCHITECTURE, ENGINE_INVALID_METADATA, ENGINE_UNSUPPORTED_MODEL
+ * @param vocabSize - rows of token_embd.weight, undefined if there is no such tensor
+ * @throws {EngineError} ENGINE_UNSUPPORTED_ARCHITECTURE, ENGINE_MISSING_TENSOR, ENGINE_INVALID_METADATA,
+ *   ENGINE_UNSUPPORTED_MODEL
  */
-export function readConfig(metadata: GgufMetadata, vocabSize: number): ModelConfig {
+export function readConfig(metadata: GgufMetadata, vocabSize: number | undefined): ModelConfig {
   const architecture = metadata.get('general.architecture');
   if (!isArchitecture(architecture)) {
     throw new EngineError(
       'ENGINE_UNSUPPORTED_ARCHITECTURE',
       `Architecture ${JSON.stringify(architecture)} (general.architecture) is not supported. Supported: ${ARCHITECTURES.join(', ')}.`,
+    );
+  }
+
+  if (vocabSize === undefined) {
+    throw new EngineError(
+      'ENGINE_MISSING_TENSOR',
+      'Tensor "token_embd.weight" is missing. The file is incomplete; convert or download it again.',
     );
   }
 
@@ -77,27 +85,36 @@ export function readConfig(metadata: GgufMetadata, vocabSize: number): ModelConf
     ropeFreqBase: number('rope.freq_base', 10_000),
   };
 
-  const require = (holds: boolean, message: string): void => {
-    if (!holds) throw new EngineError('ENGINE_UNSUPPORTED_MODEL', `${message}. This shape of model is not supported.`);
-  };
-  require(integer('vocab_size', vocabSize) ===
-    vocabSize, `"${key('vocab_size')}" is ${integer('vocab_size', vocabSize)}, but token_embd.weight has ${vocabSize} rows`);
-  require(headDim % 8 ===
-    0, `embedding_length ${embeddingLength} / head_count ${headCount} = ${headDim} is not a multiple of 8`);
-  require(headCount % config.headCountKv ===
-    0, `head_count ${headCount} is not a multiple of head_count_kv ${config.headCountKv}`);
-  require(integer('rope.dimension_count', headDim) ===
-    headDim, `rope.dimension_count ${integer('rope.dimension_count', headDim)} is not the head dimension ${headDim}: partial rotation`);
-  require(number('rope.scaling.factor', 1) === 1, `rope.scaling.factor is ${number('rope.scaling.factor', 1)}, not 1`);
-  for (const [name, width] of [
-    ['embedding_length', embeddingLength],
-    ['feed_forward_length', config.feedForwardLength],
-  ] as const) {
-    require(width % 128 === 0 && width <= MAX_WIDTH, `${name} ${width} is not a multiple of 128 up to ${MAX_WIDTH}`);
-  }
+  const vocabSizeKey = integer('vocab_size', vocabSize);
+  const ropeDimensionCount = integer('rope.dimension_count', headDim);
+  const ropeScalingFactor = number('rope.scaling.factor', 1);
+  const requirements: readonly (readonly [holds: boolean, otherwise: string])[] = [
+    [vocabSizeKey === vocabSize, `vocab_size is ${vocabSizeKey}, but token_embd.weight has ${vocabSize} rows`],
+    [headDim % 8 === 0, `head size ${embeddingLength} / ${headCount} = ${headDim} is not a multiple of 8`],
+    [headCount > 1 || headDim % 16 === 0, `the size of the only head, ${headDim}, is not a multiple of 16`],
+    [headCount % config.headCountKv === 0, `${headCount} heads are not a multiple of ${config.headCountKv} kv heads`],
+    [ropeDimensionCount === headDim, `RoPE turns ${ropeDimensionCount} of a head's ${headDim} dimensions`],
+    [ropeScalingFactor === 1, `RoPE scaling factor is ${ropeScalingFactor}, not 1`],
+    [isWidth(embeddingLength), `embedding_length ${embeddingLength} is not a multiple of 128 up to ${MAX_WIDTH}`],
+    [
+      isWidth(config.feedForwardLength),
+      `feed_forward_length ${config.feedForwardLength} is not a multiple of 128 up to ${MAX_WIDTH}`,
+    ],
+  ];
+  const broken = requirements.find(([holds]) => !holds);
+  if (broken)
+    throw new EngineError(
+      'ENGINE_UNSUPPORTED_MODEL',
+      `A ${architecture} model of this shape is not supported: ${broken[1]}.`,
+    );
   return config;
 }
 
 function isArchitecture(value: unknown): value is Architecture {
   return ARCHITECTURES.includes(value as Architecture);
+}
+
+/** Of a row of activations: whole I2_S blocks, and few enough that f32 holds a dot product exactly. */
+function isWidth(length: number): boolean {
+  return length % 128 === 0 && length <= MAX_WIDTH;
 }

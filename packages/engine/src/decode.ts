@@ -1,4 +1,5 @@
 import { EngineError } from './errors.ts';
+import { refuseUnlessOneOf } from './options.ts';
 import type { EvaluateOptions, Session } from './session.ts';
 
 /**
@@ -24,11 +25,13 @@ export async function prefill(
   mode: EvaluationMode,
   options: Omit<EvaluateOptions, 'logits'> = {},
 ): Promise<Float32Array> {
+  refuseUnlessOneOf('mode', mode, EVALUATION_MODES);
   if (mode !== 'sequential')
     return session.evaluate(ids, { ...options, logits: mode === 'batch-all' ? 'all' : 'last' });
-  let logits = new Float32Array();
-  for (const id of ids) logits = (await session.evaluate([id], options)) as Float32Array<ArrayBuffer>;
-  return logits;
+  session.checkIds(ids); // all of them before the first is evaluated
+  let logits: Float32Array | undefined;
+  for (const id of ids) logits = await session.evaluate([id], options);
+  return logits!;
 }
 
 /** Chooses the next id from a row of logits. */

@@ -34,9 +34,8 @@ export function forward(
   const { ids, position, wanted, lanes, taps } = batch;
   const cells = paddedCells(position + ids.length);
   const scoreScale = Math.fround(1 / Math.fround(Math.sqrt(headDim)));
-  let n = ids.length; // rows; one after the last layer's attention if only the last row goes on
+  let n = ids.length; // rows; one from the last layer's feed-forward network on, if only the last row is wanted
   let x = s.x; // [n, embeddingLength]
-  let attended = s.attended; // [n, headCount, headDim]
 
   /** s.normed = rms(source) * weight */
   const norm = (source: Pointer, weight: Pointer, width: number, normName: string, name: string): void => {
@@ -78,7 +77,7 @@ export function forward(
     kernels.attention(
       s.q,
       0,
-      headCount,
+      headCountKv,
       headCount,
       headCountKv,
       headDim,
@@ -90,29 +89,29 @@ export function forward(
       cells,
       scoreScale,
       lanes,
-      attended,
+      s.attended,
       taps?.scores ?? 0,
       taps?.probabilities ?? 0,
       s.scratch,
     );
     taps?.emit(`kq-${layer}`, [headCount, n, cells], taps.scores);
     taps?.emit(`kq_soft_max_ext-${layer}`, [headCount, n, cells], taps.probabilities);
-    taps?.emitByHead(`kqv-${layer}`, n, headCount, headDim, attended);
-    taps?.emit(`kqv_out-${layer}`, [n, embeddingLength], attended);
-
-    // From here on the last layer has only the rows whose logits are wanted
-    if (layer === weights.layers.length - 1 && wanted !== 'all') {
-      if (wanted === 'none') return;
-      x += 4 * (n - 1) * embeddingLength;
-      attended += 4 * (n - 1) * embeddingLength;
-      n = 1;
-    }
+    taps?.emitByHead(`kqv-${layer}`, n, headCount, headDim, s.attended);
+    taps?.emit(`kqv_out-${layer}`, [n, embeddingLength], s.attended);
 
     // Attention output, added to the residual stream
-    norm(attended, w.attnSubNorm, embeddingLength, `norm-${layer}`, `attn_sub_norm-${layer}`);
+    norm(s.attended, w.attnSubNorm, embeddingLength, `norm-${layer}`, `attn_sub_norm-${layer}`);
     quantize(embeddingLength);
     linear(w.attnOutput, s.projected, `attn_o_out-${layer}`);
-    kernels.add(s.projected, x, n * embeddingLength, x);
+    let projected = s.projected;
+    if (layer === weights.layers.length - 1 && wanted !== 'all') {
+      // From here on the last layer has only the rows whose logits are wanted
+      if (wanted === 'none') return;
+      x += 4 * (n - 1) * embeddingLength;
+      projected += 4 * (n - 1) * embeddingLength;
+      n = 1;
+    }
+    kernels.add(projected, x, n * embeddingLength, x);
     taps?.emit(`ffn_inp-${layer}`, [n, embeddingLength], x);
 
     // Feed-forward network, added to the residual stream
@@ -150,7 +149,8 @@ export function forward(
     const rows = Math.min(LOGITS_ROWS, n - first);
     const normed = s.normed + 4 * first * embeddingLength;
     const embd = weights.tokenEmbd;
-    if (n === 1) kernels.f16Gemv(embd, 0, vocabSize, embeddingLength, embeddingLength, normed, s.logits, lanes);
+    if (n === 1)
+      kernels.f16Gemv(embd, 0, vocabSize, embeddingLength, embeddingLength, normed, s.logits, lanes, s.scratch);
     else
       kernels.f16Gemm(
         embd,
@@ -164,6 +164,7 @@ export function forward(
         s.logits,
         vocabSize,
         lanes,
+        s.scratch,
       );
     for (let row = 0; row < rows; row++) {
       const logits = kernels.memory.f32(s.logits + 4 * row * vocabSize, vocabSize);

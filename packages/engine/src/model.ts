@@ -1,7 +1,15 @@
 import { type GgufFile, type GgufSource, openGguf } from '@bittern/gguf-parser';
-import { I2S_LAYOUTS, type I2sLayout, type KernelVariant, loadKernels, type WasmKernels } from '@bittern/kernels';
+import {
+  I2S_LAYOUTS,
+  type I2sLayout,
+  KERNEL_VARIANTS,
+  type KernelVariant,
+  loadKernels,
+  type WasmKernels,
+} from '@bittern/kernels';
 import { type ModelConfig, readConfig } from './config.ts';
 import { EngineError } from './errors.ts';
+import { refuseUnknownOptions, refuseUnlessOneOf } from './options.ts';
 import { Session, type SessionModel } from './session.ts';
 import { type LoadProgress, loadWeights } from './weights.ts';
 
@@ -27,6 +35,7 @@ export interface LoadModelOptions {
  *
  * @throws {GgufError} from `@bittern/gguf-parser` for a file that is damaged
  * @throws {EngineError} for a model that cannot be run here: unsupported architecture or shape, missing or unused tensor
+ * @throws {KernelError} from `@bittern/kernels` where WebAssembly SIMD or memory is lacking
  */
 export async function loadModel(
   source: GgufSource | GgufFile | Uint8Array | ArrayBuffer,
@@ -40,15 +49,16 @@ export async function loadModel(
     onProgress,
     onWarning,
   } = options;
-  if (!NUMERICS.includes(numerics)) throw new RangeError(`numerics "${numerics}" is not one of ${NUMERICS.join(', ')}`);
-  if (!I2S_LAYOUTS.includes(i2sLayout))
-    throw new RangeError(`i2sLayout "${i2sLayout}" is not one of ${I2S_LAYOUTS.join(', ')}`);
+  refuseUnknownOptions(options, ['numerics', 'i2sLayout', 'kernels', 'signal', 'onProgress', 'onWarning']);
+  refuseUnlessOneOf('numerics', numerics, NUMERICS);
+  refuseUnlessOneOf('i2sLayout', i2sLayout, I2S_LAYOUTS);
+  refuseUnlessOneOf('kernels', variant, ['auto', ...KERNEL_VARIANTS]);
 
   const gguf = isGgufFile(source) ? source : await openGguf(source, signal ? { signal } : {});
   const embedding = gguf.tensors.get('token_embd.weight');
-  const config = readConfig(gguf.metadata, embedding?.shape[0] ?? 0);
+  const config = readConfig(gguf.metadata, embedding?.shape[0]);
   const kernels = await loadKernels({ variant });
-  const weights = await loadWeights(gguf, config, kernels.memory, { i2sLayout, signal, onProgress, onWarning });
+  const weights = await loadWeights(gguf, config, kernels, { i2sLayout, signal, onProgress, onWarning });
   return new Model(gguf, numerics, { config, weights, kernels, lanes: numerics === 'avx512' ? 16 : 8 });
 }
 
@@ -89,6 +99,7 @@ export class Model {
    * @throws {RangeError} for a contextLength outside 1..config.contextLength
    */
   createSession(options: { contextLength?: number } = {}): Session {
+    refuseUnknownOptions(options, ['contextLength']);
     const parts = this.#use();
     const { contextLength = parts.config.contextLength } = options;
     if (!(Number.isInteger(contextLength) && contextLength >= 1 && contextLength <= parts.config.contextLength)) {
@@ -101,7 +112,11 @@ export class Model {
     return session;
   }
 
-  /** Disposes the sessions and lets go of the memory. Idempotent; any other use afterwards is an error. */
+  /**
+   * Disposes the sessions and lets go of the memory. Idempotent; any other use afterwards is an error.
+   *
+   * @throws {EngineError} ENGINE_BUSY while a session evaluates: await it first
+   */
   dispose(): void {
     for (const session of this.#sessions) session.dispose();
     this.#parts = undefined;

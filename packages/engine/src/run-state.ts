@@ -1,4 +1,4 @@
-import type { KernelMemory, Pointer, WasmKernels } from '@bittern/kernels';
+import { attentionScratchBytes, type KernelMemory, type Pointer, type WasmKernels } from '@bittern/kernels';
 import type { ModelConfig } from './config.ts';
 
 /** The reference evaluates a longer prompt in pieces of this many tokens (n_ubatch); part of the arithmetic. */
@@ -41,7 +41,8 @@ export class RunState {
   readonly #pointers: Pointer[] = [];
 
   constructor(config: ModelConfig, kernels: WasmKernels, contextLength: number) {
-    const { embeddingLength, feedForwardLength, headCountKv, headDim, vocabSize, blockCount, ropeFreqBase } = config;
+    const { embeddingLength, feedForwardLength, headCount, headCountKv, headDim, vocabSize, blockCount, ropeFreqBase } =
+      config;
     this.#config = config;
     this.#memory = kernels.memory;
     this.contextLength = contextLength;
@@ -68,7 +69,9 @@ export class RunState {
       this.sines = this.#allocate(2 * contextLength * headDim);
       this.keyCache = Array.from({ length: blockCount }, () => this.#allocate(cacheBytes));
       this.valueCache = Array.from({ length: blockCount }, () => this.#allocate(cacheBytes));
-      this.scratch = this.#allocate(Math.max(4 * widest, 4 * (headDim + 2 * this.cells)));
+      this.scratch = this.#allocate(
+        Math.max(4 * widest, attentionScratchBytes(headCount, headCountKv, headDim, this.cells)),
+      );
     } catch (error) {
       this.free();
       throw error;

@@ -3,6 +3,7 @@ import type { ModelConfig } from './config.ts';
 import { EngineError } from './errors.ts';
 import { forward, type WantedRows } from './forward.ts';
 import { MICRO_BATCH, paddedCells, RunState } from './run-state.ts';
+import { refuseUnknownOptions, refuseUnlessOneOf } from './options.ts';
 import { type OnTap, StepTaps } from './trace.ts';
 import type { Weights } from './weights.ts';
 
@@ -16,7 +17,7 @@ export interface EvaluateOptions {
   readonly onLogits?: (row: Float32Array, position: number) => void;
   /** Called for each node of the graph in execution order. Costs nothing when left out. */
   readonly onTap?: OnTap;
-  /** Checked before each micro-batch; a rejected call leaves the session as it was before. */
+  /** Checked before each micro-batch, after a turn of the event loop; a rejected call leaves the session as it was. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -62,15 +63,17 @@ export class Session {
    */
   async evaluate(ids: readonly number[], options: EvaluateOptions = {}): Promise<Float32Array> {
     const { logits = 'last', onLogits, onTap, signal } = options;
+    refuseUnknownOptions(options, ['logits', 'onLogits', 'onTap', 'signal']);
+    refuseUnlessOneOf('logits', logits, ['all', 'last']);
     this.#check();
-    this.#checkIds(ids);
+    this.checkIds(ids);
     signal?.throwIfAborted();
     const before = { position: this.#position, step: this.#step };
     let last: Float32Array | undefined;
     this.#busy = true;
     try {
       for (let from = 0; from < ids.length; from += MICRO_BATCH) {
-        if (from > 0) await nextTurn(); // so that an abort can arrive
+        await nextTurn();
         signal?.throwIfAborted();
         const piece = ids.slice(from, from + MICRO_BATCH);
         const isLast = from + piece.length === ids.length;
@@ -95,7 +98,11 @@ export class Session {
     this.#rewind(0, 0);
   }
 
-  /** Frees the session's memory. Idempotent; any other use afterwards is an error. */
+  /**
+   * Frees the session's memory. Idempotent; any other use afterwards is an error.
+   *
+   * @throws {EngineError} ENGINE_BUSY while an evaluation runs: await it first
+   */
   dispose(): void {
     if (this.#disposed) return;
     if (this.#busy) throw busy();
@@ -152,7 +159,13 @@ export class Session {
     if (this.#busy) throw busy();
   }
 
-  #checkIds(ids: readonly number[]): void {
+  /**
+   * What {@link Session.evaluate} checks of its ids, before anything is evaluated.
+   *
+   * @throws {RangeError} for no ids or one outside the vocabulary
+   * @throws {EngineError} ENGINE_CONTEXT_FULL
+   */
+  checkIds(ids: readonly number[]): void {
     const { vocabSize } = this.#model.config;
     if (ids.length === 0) throw new RangeError('No ids to evaluate: a prompt needs at least one token.');
     const wrong = ids.findIndex((id) => !(Number.isInteger(id) && id >= 0 && id < vocabSize));
@@ -164,7 +177,7 @@ export class Session {
     if (ids.length > free) {
       throw new EngineError(
         'ENGINE_CONTEXT_FULL',
-        `${ids.length} tokens do not fit: the context holds ${this.contextLength} and ${this.#position} are used. Shorten the prompt or raise contextLength (the model was made for ${this.#model.config.contextLength}).`,
+        `${ids.length} tokens do not fit: the context holds ${this.contextLength} and ${this.#position} are used. Shorten the prompt, or use a session with a longer context; the model was made for ${this.#model.config.contextLength}.`,
       );
     }
   }
@@ -174,8 +187,17 @@ function busy(): EngineError {
   return new EngineError('ENGINE_BUSY', 'This session is evaluating; wait for that call, or use a second session.');
 }
 
+/** Lets the event loop run once: an abort can arrive, a page can repaint. */
 function nextTurn(): Promise<void> {
+  if (typeof setImmediate === 'function') return new Promise((resolve) => void setImmediate(resolve));
+  // Browsers delay nested timers by 4 ms; messages are not delayed.
   return new Promise((resolve) => {
-    setTimeout(resolve, 0);
+    const { port1, port2 } = new MessageChannel();
+    port1.addEventListener('message', () => {
+      port1.close();
+      resolve();
+    });
+    port1.start();
+    port2.postMessage(undefined);
   });
 }

@@ -1,5 +1,5 @@
 import type { GgufFile, GgufTensor } from '@bittern/gguf-parser';
-import { type I2sLayout, type KernelMemory, packRowPairs, type Pointer } from '@bittern/kernels';
+import type { I2sLayout, KernelMemory, Pointer, WasmKernels } from '@bittern/kernels';
 import type { ModelConfig } from './config.ts';
 import { EngineError } from './errors.ts';
 
@@ -54,17 +54,17 @@ const CHUNK_BYTES = 8 << 20;
  * Streams every tensor of the model into the kernels' memory. All are checked before the first byte is read: each
  * that the model needs is there with its shape and type, and none is left over.
  *
- * @throws {EngineError} ENGINE_MISSING_TENSOR, ENGINE_TENSOR_MISMATCH, ENGINE_UNUSED_TENSOR
+ * @throws {EngineError} ENGINE_MISSING_TENSOR, ENGINE_TENSOR_MISMATCH, ENGINE_UNUSED_TENSOR, ENGINE_INVALID_WEIGHTS
  */
 export async function loadWeights(
   gguf: GgufFile,
   config: ModelConfig,
-  memory: KernelMemory,
+  kernels: WasmKernels,
   options: LoadWeightsOptions,
 ): Promise<Weights> {
   const { embeddingLength, feedForwardLength, headCountKv, headDim, vocabSize, blockCount } = config;
   const kvLength = headCountKv * headDim;
-  const plan = new LoadPlan(gguf, memory, options);
+  const plan = new LoadPlan(gguf, kernels, options);
 
   const tokenEmbd = plan.array('token_embd.weight', 'F16', [vocabSize, embeddingLength]);
   const layers = Array.from({ length: blockCount }, (_, layer) => {
@@ -93,6 +93,7 @@ export async function loadWeights(
 /** The loads of one file: first all checked and given their place, then all run. */
 class LoadPlan {
   readonly #gguf: GgufFile;
+  readonly #kernels: WasmKernels;
   readonly #memory: KernelMemory;
   readonly #options: LoadWeightsOptions;
   readonly #used = new Set<string>();
@@ -100,9 +101,10 @@ class LoadPlan {
   readonly #totalBytes: number;
   #loadedBytes = 0;
 
-  constructor(gguf: GgufFile, memory: KernelMemory, options: LoadWeightsOptions) {
+  constructor(gguf: GgufFile, kernels: WasmKernels, options: LoadWeightsOptions) {
     this.#gguf = gguf;
-    this.#memory = memory;
+    this.#kernels = kernels;
+    this.#memory = kernels.memory;
     this.#options = options;
     this.#totalBytes = [...gguf.tensors.values()].reduce((sum, tensor) => sum + tensor.sizeBytes, 0);
   }
@@ -174,25 +176,39 @@ class LoadPlan {
       const chunk = await this.#read(tensor, at, Math.min(CHUNK_BYTES, tensor.sizeBytes - at));
       this.#memory.bytes(pointer + at, chunk.length).set(chunk);
     }
+    if (tensor.type !== 'F16') return;
+    const bad = this.#kernels.findNonFiniteF16(pointer, tensor.elementCount);
+    if (bad >= 0) {
+      const row = Math.floor(bad / tensor.shape.at(-1)!);
+      throw invalid(`Tensor "${tensor.name}" holds NaN or infinity in row ${row}. The file is damaged.`);
+    }
   }
 
   async #repack(tensor: GgufTensor, { rows, columns, codes }: TernaryMatrix): Promise<number> {
     const rowBytes = columns / 4;
-    const rowsPerChunk = Math.max(2, Math.floor(CHUNK_BYTES / rowBytes / 2) * 2);
-    for (let row = 0; row < rows; row += rowsPerChunk) {
-      const count = Math.min(rowsPerChunk, rows - row);
-      const packed = await this.#read(tensor, row * rowBytes, count * rowBytes);
-      const target = this.#memory.bytes(codes + row * rowBytes, count * rowBytes);
-      packRowPairs(packed, count, columns, this.#options.i2sLayout, target, tensor.name);
+    const rowsPerChunk = Math.min(rows, Math.max(2, Math.floor(CHUNK_BYTES / rowBytes / 2) * 2));
+    const layout = this.#options.i2sLayout === '128x32' ? 128 : 64;
+    const staging = this.#memory.allocate(rowsPerChunk * rowBytes);
+    try {
+      for (let row = 0; row < rows; row += rowsPerChunk) {
+        const count = Math.min(rowsPerChunk, rows - row);
+        const packed = await this.#read(tensor, row * rowBytes, count * rowBytes);
+        this.#memory.bytes(staging, packed.length).set(packed);
+        const bad = this.#kernels.packRowPairs(staging, count, columns, layout, codes + row * rowBytes);
+        if (bad >= 0) {
+          throw invalid(
+            `Tensor "${tensor.name}" holds the code 3 in row ${row + bad}; I2_S has only 0, 1 and 2. The file is damaged or not I2_S.`,
+          );
+        }
+      }
+    } finally {
+      this.#memory.free(staging);
     }
     // The tensor's one scale stands behind its codes, in the first 4 of 32 bytes (numerics, section 1.2).
     const trailer = await this.#read(tensor, rows * rowBytes, tensor.sizeBytes - rows * rowBytes);
     const scale = new DataView(trailer.buffer, trailer.byteOffset).getFloat32(0, true);
     if (!Number.isFinite(scale)) {
-      throw new EngineError(
-        'ENGINE_TENSOR_MISMATCH',
-        `The scale of tensor "${tensor.name}" is ${scale}. The file is damaged.`,
-      );
+      throw invalid(`The scale of tensor "${tensor.name}" is ${scale}. The file is damaged.`);
     }
     return scale;
   }
@@ -205,4 +221,8 @@ class LoadPlan {
     onProgress?.({ loadedBytes: this.#loadedBytes, totalBytes: this.#totalBytes });
     return bytes;
   }
+}
+
+function invalid(message: string): EngineError {
+  return new EngineError('ENGINE_INVALID_WEIGHTS', message);
 }

@@ -1,7 +1,10 @@
 // Causal attention over an f16 key/value cache: see `storeKeysValues` and `attention` in src/contract.ts.
 import { exp4 } from './exp';
-import { f16Gemm, f16Gemv, roundToF16 } from './f16-matmul';
+import { blasRow, dotF16, roundToF16, widenF16 } from './f16-matmul';
 import { halve4, narrowF16x4, storeF16x4 } from './lanes';
+
+/** Rows of q that share one widening of the keys and values. */
+const TILE_ROWS: i32 = 32;
 
 export function storeKeysValues(
   keys: usize, values: usize, count: i32, kvHeads: i32, headDim: i32, position: i32, cells: i32,
@@ -74,38 +77,67 @@ function softmax(kq: usize, cells: i32, visible: i32, scale: f32, lanes: i32, ou
   for (let p = out; p < end; p += 16) v128.store(p, f32x4.mul(v128.load(p), inverse));
 }
 
+/** f16 [rows, width] of a matrix with `rowStride` columns -> f32 [rows, width]. */
+// @ts-ignore: decorator
+@inline
+function widenRows(matrix: usize, rows: i32, width: i32, rowStride: i32, out: usize): void {
+  for (let row = 0; row < rows; row++) {
+    widenF16(matrix + ((<usize>row * rowStride) << 1), width, out + ((<usize>row * width) << 2));
+  }
+}
+
 export function attention(
-  q: usize, headBegin: i32, headEnd: i32, heads: i32, kvHeads: i32, headDim: i32, count: i32, position: i32,
+  q: usize, kvHeadBegin: i32, kvHeadEnd: i32, heads: i32, kvHeads: i32, headDim: i32, count: i32, position: i32,
   keyCache: usize, valueCache: usize, cacheCells: i32, cells: i32, scale: f32, lanes: i32,
   out: usize, scores: usize, probabilities: usize, scratch: usize,
 ): void {
   const group = heads / kvHeads;
   const width = heads * headDim; // of a row of q and of out
-  const rounded = scratch; // headDim
-  const scoreRow = scratch + (<usize>headDim << 2); // cells
-  const probabilityRow = scoreRow + (<usize>cells << 2); // cells
-  for (let head = headBegin; head < headEnd; head++) {
-    const kvHead = <usize>(head / group);
-    const keyHead = keyCache + ((kvHead * cacheCells * headDim) << 1); // [cells, headDim]
-    const valueHead = valueCache + ((kvHead * headDim * cacheCells) << 1); // [headDim, cells]
-    for (let row = 0; row < count; row++) {
-      const offset = (<usize>row * width + head * headDim) << 2;
-      const tap = ((<usize>head * count + row) * cells) << 2;
-      const kq = scores ? scores + tap : scoreRow;
-      const p = probabilities ? probabilities + tap : probabilityRow;
-      if (heads == 1 && count > 1) {
-        // The one case in which the reference does not round q to f16 (numerics, section 5.3, "one query head").
-        f16Gemm(keyHead, 0, cells, headDim, headDim, q + offset, headDim, 1, kq, cells, lanes);
-      } else {
-        roundToF16(q + offset, headDim, rounded);
-        f16Gemv(keyHead, 0, cells, headDim, headDim, rounded, kq, lanes);
+  const tileRows = min(count, TILE_ROWS);
+  const widened = scratch; // [cells, headDim] keys, then [headDim, cells] values
+  const rounded = widened + ((<usize>cells * headDim) << 2); // [headDim]
+  const rowScores = rounded + (<usize>headDim << 2); // [cells]
+  const tile = rowScores + (<usize>cells << 2); // [group, tileRows, cells]
+  for (let kvHead = kvHeadBegin; kvHead < kvHeadEnd; kvHead++) {
+    const keys = keyCache + ((<usize>kvHead * cacheCells * headDim) << 1); // [cells, headDim]
+    const values = valueCache + ((<usize>kvHead * headDim * cacheCells) << 1); // [headDim, cells]
+    for (let row = 0; row < count; row += tileRows) {
+      const rows = min(tileRows, count - row);
+      // Probabilities of the tile for every query head that reads this key head
+      widenRows(keys, cells, headDim, headDim, widened);
+      for (let g = 0; g < group; g++) {
+        const head = kvHead * group + g;
+        for (let r = 0; r < rows; r++) {
+          const query = q + ((<usize>(row + r) * width + head * headDim) << 2);
+          const tap = (<usize>(head * count + row + r) * cells) << 2;
+          const kq = scores ? scores + tap : rowScores;
+          const p = tile + ((<usize>(g * tileRows + r) * cells) << 2);
+          if (heads == 1 && count > 1) {
+            // The one case in which the reference does not round q to f16 (numerics, section 5.3, "one query head").
+            for (let cell = 0; cell < cells; cell++) {
+              blasRow(widened + ((<usize>cell * headDim) << 2), query, 0, headDim, 1, kq + (<usize>cell << 2), 0, lanes);
+            }
+          } else {
+            roundToF16(query, headDim, rounded);
+            for (let cell = 0; cell < cells; cell++) {
+              store<f32>(kq + (<usize>cell << 2), dotF16(widened + ((<usize>cell * headDim) << 2), rounded, headDim, lanes));
+            }
+          }
+          softmax(kq, cells, position + row + r + 1, scale, lanes, p);
+          if (probabilities) memory.copy(probabilities + tap, p, <usize>cells << 2);
+          if (count == 1) roundToF16(p, cells, p);
+        }
       }
-      softmax(kq, cells, position + row + 1, scale, lanes, p);
-      if (count == 1) {
-        roundToF16(p, cells, scoreRow); // the score row is spent; with taps it was never used
-        f16Gemv(valueHead, 0, headDim, cells, cacheCells, scoreRow, out + offset, lanes);
-      } else {
-        f16Gemm(valueHead, 0, headDim, cells, cacheCells, p, cells, 1, out + offset, width, lanes);
+      // Their sums of values
+      widenRows(values, headDim, cells, cacheCells, widened);
+      for (let g = 0; g < group; g++) {
+        const p = tile + ((<usize>(g * tileRows) * cells) << 2);
+        const target = out + ((<usize>row * width + (kvHead * group + g) * headDim) << 2);
+        for (let d = 0; d < headDim; d++) {
+          const line = widened + ((<usize>d * cells) << 2);
+          if (count == 1) store<f32>(target + (<usize>d << 2), dotF16(line, p, cells, lanes));
+          else blasRow(line, p, <usize>cells << 2, cells, rows, target + (<usize>d << 2), <usize>width << 2, lanes);
+        }
       }
     }
   }

@@ -1,8 +1,7 @@
-// Ternary matrix products over the row-pair layout (src/layouts.ts): see `i2sGemv` and `i2sGemm` in src/contract.ts.
+// Ternary matrix products over the row-pair layout: see `packRowPairs`, `i2sGemv` and `i2sGemm` in src/contract.ts.
 //
-//   row pair, one block of 128 columns = 64 bytes:
-//   | row 0: bytes 0..15 | row 1: bytes 0..15 | row 0: bytes 16..31 | row 1: bytes 16..31 |
-//   byte p of a row's block holds columns p, 32+p, 64+p, 96+p, highest bits first (I2_S 128x32).
+//   row pair, one block of 128 columns = 64 bytes: | row 0: 32 bytes | row 1: 32 bytes |
+//   byte p of a row's 32 holds columns p, 32+p, 64+p, 96+p, highest bits first (I2_S 128x32).
 //
 // Range: codes are 0..2 and values -128..127, so a dot product of `width` columns is at most 256 * width in
 // magnitude: i32 is exact up to width 8,388,607, and f32(dot - sum) up to 65,536 (2^24 / 256).
@@ -29,7 +28,7 @@ export function i2sGemv(
     let a0 = i32x4.splat(0), b0 = i32x4.splat(0), a1 = i32x4.splat(0), b1 = i32x4.splat(0);
     let c0 = i32x4.splat(0), d0 = i32x4.splat(0), c1 = i32x4.splat(0), d1 = i32x4.splat(0);
     for (let v = values; v < valuesEnd; v += 128, w += 64) {
-      let w0 = v128.load(w), w1 = v128.load(w, 16);
+      let w0 = v128.load(w), w1 = v128.load(w, 32);
       let q = v128.load(v, 96);
       a0 = dot16(q, v128.and(w0, low), a0);
       a1 = dot16(q, v128.and(w1, low), a1);
@@ -44,7 +43,7 @@ export function i2sGemv(
       q = v128.load(v);
       b0 = dot16(q, v128.and(w0, high), b0);
       b1 = dot16(q, v128.and(w1, high), b1);
-      w0 = v128.load(w, 32);
+      w0 = v128.load(w, 16);
       w1 = v128.load(w, 48);
       q = v128.load(v, 112);
       c0 = dot16(q, v128.and(w0, low), c0);
@@ -69,12 +68,12 @@ export function i2sGemv(
   }
 }
 
-/** Codes of one row's 128-column block, two 16-byte halves at `from` and `from + 32`, to every 64th byte from `to`. */
+/** Codes of one row's 128-column block, 32 bytes at `from`, to 16 bytes at every 64th from `to`. */
 // @ts-ignore: decorator
 @inline
 function unpackBlock(from: usize, to: usize): void {
   const mask = i8x16.splat(3);
-  const a = v128.load(from), b = v128.load(from, 32);
+  const a = v128.load(from), b = v128.load(from, 16);
   v128.store(to, v128.and(i16x8.shr_u(a, 6), mask));
   v128.store(to, v128.and(i16x8.shr_u(b, 6), mask), 64);
   v128.store(to, v128.and(i16x8.shr_u(a, 4), mask), 128);
@@ -111,9 +110,9 @@ export function i2sGemm(
     let from = weights + ((<usize>row * width) >> 2);
     for (let to = scratch, end = scratch + (<usize>width << 2); to < end; to += 512, from += 64) {
       unpackBlock(from, to);
-      unpackBlock(from + 16, to + 16);
+      unpackBlock(from + 32, to + 16);
       unpackBlock(from + pair, to + 32);
-      unpackBlock(from + pair + 16, to + 48);
+      unpackBlock(from + pair + 32, to + 48);
     }
     let target = out + (<usize>row << 2);
     let index = 0;
@@ -157,4 +156,39 @@ export function i2sGemm(
       v128.store(target, scaled4(sums4(a0, a1, a2, a3), load<i32>(sums + at), load<f32>(scales + at), weightScale));
     }
   }
+}
+
+/** Half of a 128-column block of a file's row, 32 bytes at `from`, as 128x32 has it. */
+// @ts-ignore: decorator
+@inline
+function blockHalf(from: usize, layout: i32, half: i32): v128 {
+  if (layout == 128) return v128.load(from + (<usize>half << 4));
+  // 64x16 has columns 0..63 in the first 16 bytes and 64..127 in the second; this half's are every other pair of bits.
+  let a = v128.load(from), b = v128.load(from, 16);
+  if (half) {
+    a = i16x8.shl(v128.and(a, i8x16.splat(0x3f)), 2);
+    b = i16x8.shl(v128.and(b, i8x16.splat(0x3f)), 2);
+  }
+  const upper = v128.or(v128.and(a, i8x16.splat(<i8>0xc0)), v128.and(i16x8.shl(a, 2), i8x16.splat(0x30)));
+  const lower = v128.or(v128.and(i16x8.shr_u(b, 4), i8x16.splat(0x0c)), v128.and(i16x8.shr_u(b, 2), i8x16.splat(0x03)));
+  return v128.or(upper, lower);
+}
+
+export function packRowPairs(packed: usize, rows: i32, columns: i32, layout: i32, out: usize): i32 {
+  const rowBytes = columns >> 2;
+  for (let row = 0; row < rows; row++) {
+    const source = packed + <usize>row * rowBytes;
+    const target = out + <usize>(row & ~1) * rowBytes + ((row & 1) << 5);
+    let invalid = i8x16.splat(0);
+    for (let b: usize = 0; b < <usize>rowBytes; b += 32) {
+      const first = blockHalf(source + b, layout, 0), second = blockHalf(source + b, layout, 1);
+      // A code 3 has both bits set.
+      const both = v128.or(v128.and(first, i16x8.shr_u(first, 1)), v128.and(second, i16x8.shr_u(second, 1)));
+      invalid = v128.or(invalid, v128.and(both, i8x16.splat(0x55)));
+      v128.store(target + 2 * b, first);
+      v128.store(target + 2 * b, second, 16);
+    }
+    if (v128.any_true(invalid)) return row;
+  }
+  return -1;
 }

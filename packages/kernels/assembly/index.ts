@@ -1,7 +1,7 @@
 export { attention, storeKeysValues } from './attention';
 export { add, exponential, multiplyAdd, reluSquaredGate, siluGate } from './elementwise';
-export { f16Gemm, f16Gemv, roundToF16, widenF16 } from './f16-matmul';
-export { i2sGemm, i2sGemv } from './i2s';
+export { f16Gemm, f16Gemv, findNonFiniteF16, roundToF16, widenF16 } from './f16-matmul';
+export { i2sGemm, i2sGemv, packRowPairs } from './i2s';
 export { quantizeRows } from './quantize';
 export { rmsNorm } from './rms-norm';
 export { ropeNeox, ropeRatio, ropeTable } from './rope';

@@ -45,6 +45,14 @@ function fmaRoundedToOdd(a: v128, b: v128, c: v128): v128 {
   return i64x2.add(sum, v128.and(step, v128.and(inexact, even)));
 }
 
+/** a * b + c where a * b is exact in f32, so that one rounding or two are the same. */
+// @ts-ignore: decorator
+@inline
+export function addExactProduct(a: v128, b: v128, c: v128): v128 {
+  if (ASC_FEATURE_RELAXED_SIMD) return f32x4.relaxed_madd(a, b, c);
+  return f32x4.add(f32x4.mul(a, b), c);
+}
+
 /**
  * acc + sums of four products each: `values` are i8, `codes` at most 12, so the sixteen products of a lane's
  * two i16 halves stay within 2 * 128 * 12 = 3072. Exact on every engine: codes have bit 7 clear.
@@ -87,9 +95,22 @@ export function loadF16x4(p: usize): v128 {
 function widenF16x4(bits: v128): v128 {
   // Exponent and mantissa in f32 position, exponent too small by 112; the multiplication also normalizes subnormals.
   const shifted = v128.and(i32x4.shl(bits, 13), i32x4.splat(0x8fffe000));
-  const finite = f32x4.mul(shifted, f32x4.splat(5.192296858534828e33)); // 2^112
+  const finite = f32x4.mul(shifted, f32x4.splat(F16_SCALE));
   const special = i32x4.ge_s(v128.and(shifted, i32x4.splat(0x7fffffff)), i32x4.splat(0x0f800000)); // exponent 31
   return v128.or(finite, v128.and(special, i32x4.splat(0x7f800000)));
+}
+
+/** 2^112, between the exponent biases of f32 and f16. */
+export const F16_SCALE: f32 = 5.192296858534828e33;
+
+/**
+ * Four finite f16 at `p`, widened to f32 and divided by 2^112, exactly: f16's smallest is 2^-136 then, which f32 holds.
+ * Saves the multiplication where the other factor is multiplied by 2^112 once.
+ */
+// @ts-ignore: decorator
+@inline
+export function loadScaledF16x4(p: usize): v128 {
+  return v128.and(i32x4.shl(v128.load16x4_s(p), 13), i32x4.splat(0x8fffe000));
 }
 
 /** Four f32 rounded to f16 (nearest, ties to even), as f16 bits in the low halves of i32 lanes. */

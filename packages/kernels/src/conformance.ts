@@ -1,4 +1,4 @@
-import type { Kernels, Lanes, Pointer } from './contract.ts';
+import { attentionScratchBytes, type Kernels, type Lanes, type Pointer } from './contract.ts';
 import type { KernelMemory } from './memory.ts';
 import { f16Value } from './reference/float.ts';
 import { referenceKernels } from './reference/kernels.ts';
@@ -310,6 +310,27 @@ function ternaryCases(seed: number): ConformanceCase[] {
     const shape = { rows: 24, width: 256, count, begin: 8, end: 16 };
     cases.push(ternaryCase('a range of rows', shape, random.codes(24 * 64), int8(count * 256)));
   }
+  for (const layout of [128, 64] as const) {
+    for (const [rows, columns] of [
+      [2, 128],
+      [6, 384],
+    ] as const) {
+      for (const invalid of [false, true]) {
+        const name = `packRowPairs ${layout}, ${rows} x ${columns}${invalid ? ', with a code 3' : ''}`;
+        cases.push(
+          conformanceCase(name, (arena) => {
+            const codes = random.codes((rows * columns) / 4);
+            if (invalid) codes[random.below(codes.length)]! |= 3 << (2 * random.below(4));
+            const packed = arena.input('packed', 'u8', codes);
+            // Where a row is refused the output is undefined: then only the result counts.
+            const out = invalid ? arena.scratch(codes.length) : arena.output('out', 'u8', codes.length);
+            const result = arena.output('result', 'f32', 1);
+            return (kernels) => arena.set(result, kernels.packRowPairs(packed, rows, columns, layout, out));
+          }),
+        );
+      }
+    }
+  }
   // The largest sums of either sign: every code with every extreme value.
   for (const code of [0, 1, 2]) {
     for (const value of [-128, -127, 127]) {
@@ -411,6 +432,15 @@ function f16Cases(seed: number): ConformanceCase[] {
       const out = arena.output('out', 'f32', everyF16.length);
       return (kernels) => kernels.widenF16(source, everyF16.length, out);
     }),
+    ...[[], [3], [0x7c00], [0, 0xffff], [9, 0x7e01]].map((bad, index) =>
+      conformanceCase(`findNonFiniteF16 ${index}`, (arena) => {
+        const values = random.f16(64);
+        if (bad.length > 0) values[7 * index + 1] = bad.at(-1)!;
+        const source = arena.input('source', 'f16', values);
+        const result = arena.output('result', 'f32', 1);
+        return (kernels) => arena.set(result, kernels.findNonFiniteF16(source, 64));
+      }),
+    ),
     conformanceCase('roundToF16, every boundary', (arena) => {
       const source = arena.input('source', 'f32', boundaries);
       const out = arena.output('out', 'f32', boundaries.length);
@@ -428,7 +458,8 @@ function f16Cases(seed: number): ConformanceCase[] {
           const matrix = arena.input('matrix', 'f16', random.smallF16(5 * (width + 4)));
           const vector = arena.input('vector', 'f32', random.smallF16(width).map(f16Value));
           const out = arena.output('out', 'f32', 5);
-          return (kernels) => kernels.f16Gemv(matrix, 1, 5, width, width + 4, vector, out, lanes);
+          const scratch = arena.scratch(4 * width);
+          return (kernels) => kernels.f16Gemv(matrix, 1, 5, width, width + 4, vector, out, lanes, scratch);
         }),
       );
     }
@@ -439,8 +470,9 @@ function f16Cases(seed: number): ConformanceCase[] {
             const matrix = arena.input('matrix', 'f16', random.smallF16(3 * (width + 8)));
             const vectors = arena.input('vectors', 'f32', random.normal(count * (width + 4), 3));
             const out = arena.output('out', 'f32', count * 5);
+            const scratch = arena.scratch(4 * width);
             return (kernels) =>
-              kernels.f16Gemm(matrix, 0, 3, width, width + 8, vectors, width + 4, count, out, 5, lanes);
+              kernels.f16Gemm(matrix, 0, 3, width, width + 8, vectors, width + 4, count, out, 5, lanes, scratch);
           }),
         );
       }
@@ -450,7 +482,8 @@ function f16Cases(seed: number): ConformanceCase[] {
         const matrix = arena.input('matrix', 'f16', random.f16(8 * 64));
         const vectors = arena.input('vectors', 'f32', random.wide(2 * 64, -149, 60));
         const out = arena.output('out', 'f32', 16);
-        return (kernels) => kernels.f16Gemm(matrix, 0, 8, 64, 64, vectors, 64, 2, out, 8, lanes);
+        const scratch = arena.scratch(4 * 64);
+        return (kernels) => kernels.f16Gemm(matrix, 0, 8, 64, 64, vectors, 64, 2, out, 8, lanes, scratch);
       }),
     );
   }
@@ -503,12 +536,12 @@ function attentionCases(seed: number): ConformanceCase[] {
               const out = arena.output('out', 'f32', count * heads * headDim);
               const scores = withTaps ? arena.output('scores', 'f32', heads * count * cells) : 0;
               const probabilities = withTaps ? arena.output('probabilities', 'f32', heads * count * cells) : 0;
-              const scratch = arena.scratch(4 * (headDim + 2 * cells));
+              const scratch = arena.scratch(attentionScratchBytes(heads, kvHeads, headDim, cells));
               const scale = Math.fround(1 / Math.fround(Math.sqrt(headDim)));
               return (kernels) => {
                 for (const [begin, end] of [
-                  [heads >> 1, heads],
-                  [0, heads >> 1],
+                  [kvHeads >> 1, kvHeads],
+                  [0, kvHeads >> 1],
                 ] as const) {
                   kernels.attention(
                     q,

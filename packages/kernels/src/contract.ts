@@ -17,6 +17,17 @@ export type Lanes = 8 | 16;
  */
 export interface Kernels {
   /**
+   * Repacks I2_S codes from a file's layout into the row-pair layout: rows 2r and 2r + 1 alternate every 128 columns
+   * (32 bytes), so that one linear stream feeds two rows. Bytes within a row are those of 128x32.
+   *
+   * @param packed - rows * columns / 4 bytes of a file; rows even, columns a multiple of 128
+   * @param layout - 128 for 128x32, 64 for 64x16 (section 2)
+   * @param out - rows * columns / 4 bytes
+   * @returns -1, or the first row that holds the code 3, which I2_S does not have; `out` is then incomplete
+   */
+  packRowPairs(packed: Pointer, rows: number, columns: number, layout: 128 | 64, out: Pointer): number;
+
+  /**
    * Quantizes activation rows to int8 (section 3).
    * amax = max(1e-5, max |x|) in f64; scale = f32(127 / amax); value = clamp(roundToEven(f32(x * scale)), -128, 127).
    *
@@ -38,7 +49,7 @@ export interface Kernels {
   /**
    * Ternary matrix times one quantized row (section 3): out[m] = f32(f32(dot[m] - sum) / scale) * weightScale.
    *
-   * @param weights - codes in the row-pair layout (`layouts.ts`), [rows, width]; width a multiple of 128, at most 65,536
+   * @param weights - codes in the row-pair layout ({@link Kernels.packRowPairs}), [rows, width]; width a multiple of 128, at most 65,536
    * @param rowBegin - even, as is rowEnd
    * @param values - int8 [width]; `scales` f32 [1] and `sums` int32 [1] belong to it
    * @param out - f32 [rows]
@@ -157,6 +168,8 @@ export interface Kernels {
    * floor(h / (heads / kvHeads)). One row rounds its probabilities to f16; several keep them in f32 and sum in another
    * order: the reference's arithmetic depends on the batch.
    *
+   * Threads split the key heads: [kvHeadBegin, kvHeadEnd) with all query heads that read them.
+   *
    * @param q - f32 [count, heads, headDim], rotated; headDim a multiple of 8
    * @param position - of row 0: row r sees cells 0 to position + r
    * @param cacheCells - the cache's capacity; cells - how many are read, a multiple of 32, those unused being 0
@@ -164,12 +177,12 @@ export interface Kernels {
    * @param out - f32 [count, heads, headDim]
    * @param scores - out: f32 [heads, count, cells] before scale and mask, or 0
    * @param probabilities - out: f32 [heads, count, cells], or 0
-   * @param scratch - 4 * (headDim + 2 * cells) bytes
+   * @param scratch - {@link attentionScratchBytes}
    */
   attention(
     q: Pointer,
-    headBegin: number,
-    headEnd: number,
+    kvHeadBegin: number,
+    kvHeadEnd: number,
     heads: number,
     kvHeads: number,
     headDim: number,
@@ -191,9 +204,10 @@ export interface Kernels {
    * f16 matrix times one vector, in the order of the reference's f16 dot product (section 5.3, `dot16`): four
    * accumulators of `lanes`, then the columns beyond a multiple of 4 * lanes one by one in f64.
    *
-   * @param matrix - f16 [rows, rowStride]; the first `width` columns count, a multiple of 4
+   * @param matrix - f16 [rows, rowStride], all finite; the first `width` columns count, a multiple of 4
    * @param vector - f32 [width] of f16 values (see {@link Kernels.roundToF16})
    * @param out - f32 [rows]
+   * @param scratch - 4 * width bytes
    */
   f16Gemv(
     matrix: Pointer,
@@ -204,6 +218,7 @@ export interface Kernels {
     vector: Pointer,
     out: Pointer,
     lanes: Lanes,
+    scratch: Pointer,
   ): void;
 
   /**
@@ -213,6 +228,7 @@ export interface Kernels {
    * @param matrix - f16 [rows, rowStride]; the first `width` columns count, a multiple of `lanes`
    * @param vectors - f32 [count, vectorStride]
    * @param out - f32 [count, outStride]
+   * @param scratch - 4 * width bytes
    */
   f16Gemm(
     matrix: Pointer,
@@ -226,10 +242,14 @@ export interface Kernels {
     out: Pointer,
     outStride: number,
     lanes: Lanes,
+    scratch: Pointer,
   ): void;
 
   /** f16 [count] -> f32 [count], exactly. `count` is a multiple of 4 here and in all that follow. */
   widenF16(source: Pointer, count: number, out: Pointer): void;
+
+  /** Index of the first NaN or infinity among f16 [count], count a multiple of 8; -1 if there is none. */
+  findNonFiniteF16(source: Pointer, count: number): number;
 
   /** f32 [count] -> the nearest f16 values (ties to even, overflow to infinity), as f32 [count]. May work in place. */
   roundToF16(source: Pointer, count: number, out: Pointer): void;
@@ -256,4 +276,10 @@ export interface Kernels {
 
   /** out = a * b + c, rounded once. */
   multiplyAdd(a: Pointer, b: Pointer, c: Pointer, count: number, out: Pointer): void;
+}
+
+/** Scratch of {@link Kernels.attention}: keys or values of one head in f32, and a tile of probabilities. */
+export function attentionScratchBytes(heads: number, kvHeads: number, headDim: number, cells: number): number {
+  const tileRows = 32;
+  return 4 * (cells * headDim + headDim + cells + (heads / kvHeads) * tileRows * cells);
 }

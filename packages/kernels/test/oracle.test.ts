@@ -88,11 +88,12 @@ for (const implementation of ['reference', ...KERNEL_VARIANTS] as const) {
         const matrix = encoded(entry.a);
         const vectorsPointer = encoded(entry.b);
         const out = output(count * rows);
-        kernels.f16Gemm(matrix, 0, rows, width, width, vectorsPointer, width, count, out, rows, lanes);
+        const scratch = output(width);
+        kernels.f16Gemm(matrix, 0, rows, width, width, vectorsPointer, width, count, out, rows, lanes, scratch);
         expectF32(out, entry[`dotBlas_${lanes}`]);
         kernels.roundToF16(vectorsPointer, count * width, vectorsPointer);
         for (let i = 0; i < count; i++) {
-          kernels.f16Gemv(matrix, 0, rows, width, width, vectorsPointer + 4 * i * width, out + 4 * i * rows, lanes);
+          kernels.f16Gemv(matrix, 0, rows, width, width, vectorsPointer + 4 * i * width, out + 4 * i * rows, lanes, scratch);
         }
         expectF32(out, entry[`dotF16_${lanes}`]);
       });

@@ -1,11 +1,10 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { topK } from '@bittern/crossval';
-import type { EvaluationMode, I2sLayout, Numerics } from '@bittern/engine';
+import { type EvaluationMode, generate, type I2sLayout, type Numerics, prefill } from '@bittern/engine';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { UsageError } from '../errors.ts';
 import { EXIT_CODES_HELP } from '../exit-codes.ts';
-import { generateInTurns, prefillInTurns } from '../in-turns.ts';
 import type { Io } from '../io.ts';
 import { type ModelFile, openModelFile, sha256OfFile } from '../model-file.ts';
 import { NpyFile } from '../npy-file.ts';
@@ -89,7 +88,7 @@ async function logits(options: LogitsOptions, io: Io): Promise<void> {
   const rows = mode === 'batch-last' ? 1 : ids.length;
   using npy = options.npy === undefined ? undefined : new NpyFile(options.npy, rows, model.config.vocabSize);
   const positions: Position[] = [];
-  const last = await prefillInTurns(session, ids, mode, {
+  const last = await prefill(session, ids, mode, {
     signal,
     onLogits(row, position) {
       positions.push(describe(row, position));
@@ -97,7 +96,7 @@ async function logits(options: LogitsOptions, io: Io): Promise<void> {
     },
   });
   const greedy: number[] = [];
-  for await (const id of generateInTurns(session, last, { maxTokens: options.greedy, signal })) greedy.push(id);
+  for await (const id of generate(session, last, { maxTokens: options.greedy, signal })) greedy.push(id);
 
   const sha256 = await sha256OfFile(path, signal);
   npy?.commit();

@@ -1,11 +1,10 @@
 import { randomInt } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
 import { fileURLToPath } from 'node:url';
-import { argmax, createSampler, type I2sLayout, type Numerics } from '@bittern/engine';
+import { argmax, createSampler, generate, type I2sLayout, type Numerics, prefill } from '@bittern/engine';
 import { modelUrl } from '@bittern/storyteller';
 import { type Command, Option } from 'commander';
 import { EXIT_CODES_HELP } from '../exit-codes.ts';
-import { generateInTurns, prefillInTurns } from '../in-turns.ts';
 import type { Io } from '../io.ts';
 import { openModelFile, sha256OfFile } from '../model-file.ts';
 import { jsonOption, layoutOption, nonNegative, numericsOption, seedNumber, wholeNumber } from '../options.ts';
@@ -71,7 +70,7 @@ async function run(options: RunOptions, io: Io): Promise<void> {
   const ids = tokenizer.encode(prompt);
 
   const prefillStart = performance.now();
-  const logits = await prefillInTurns(session, ids, 'batch-last', { signal });
+  const logits = await prefill(session, ids, 'batch-last', { signal });
   const decodeStart = performance.now();
   if (sampling) io.stderr.write(`seed ${sampling.seed}\n`);
 
@@ -83,7 +82,7 @@ async function run(options: RunOptions, io: Io): Promise<void> {
     if (!json && piece !== '') await io.stdout.write(piece);
   };
   if (!json) await io.stdout.write(prompt);
-  for await (const id of generateInTurns(session, logits, { maxTokens, sampler, stopIds: tokenizer.eogIds, signal })) {
+  for await (const id of generate(session, logits, { maxTokens, sampler, stopIds: tokenizer.eogIds, signal })) {
     generated.push(id);
     await emit(text.push(id));
   }

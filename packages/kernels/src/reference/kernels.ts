@@ -1,5 +1,4 @@
 import type { Kernels, Lanes, Pointer } from '../contract.ts';
-import { rowPairCode } from '../layouts.ts';
 import type { KernelMemory } from '../memory.ts';
 import { dotBlas, dotF16 } from './dot.ts';
 import { exp } from './exp.ts';
@@ -20,11 +19,30 @@ export function referenceKernels(memory: KernelMemory): Kernels {
   const ternaryRow = (weights: Pointer, row: number, width: number, values: Int8Array): number => {
     const pair = memory.bytes(weights + ((row & ~1) * width) / 4, width / 2);
     let dot = 0;
-    for (let column = 0; column < width; column++) dot += rowPairCode(pair, row & 1, column) * values[column]!;
+    for (let column = 0; column < width; column++) {
+      const { byte, shift } = rowPairPlace(row & 1, column);
+      dot += ((pair[byte]! >> shift) & 3) * values[column]!;
+    }
     return dot;
   };
 
   const kernels: Kernels = {
+    packRowPairs(packed, rows, columns, layout, out) {
+      const rowBytes = columns / 4;
+      const pairs = memory.bytes(out, rows * rowBytes);
+      for (let row = 0; row < rows; row++) {
+        const source = memory.bytes(packed + row * rowBytes, rowBytes);
+        const target = pairs.subarray((row >> 1) * 2 * rowBytes, ((row >> 1) + 1) * 2 * rowBytes);
+        for (let column = 0; column < columns; column++) {
+          const code = fileCode(source, column, layout);
+          if (code === 3) return row;
+          const { byte, shift } = rowPairPlace(row & 1, column);
+          target[byte] = (target[byte]! & ~(3 << shift)) | (code << shift);
+        }
+      }
+      return -1;
+    },
+
     quantizeRows(x, rowBegin, rowEnd, width, values, scales, sums) {
       for (let row = rowBegin; row < rowEnd; row++) {
         const source = f32(x + 4 * row * width, width);
@@ -119,8 +137,8 @@ export function referenceKernels(memory: KernelMemory): Kernels {
 
     attention(
       q,
-      headBegin,
-      headEnd,
+      kvHeadBegin,
+      kvHeadEnd,
       heads,
       kvHeads,
       headDim,
@@ -136,8 +154,9 @@ export function referenceKernels(memory: KernelMemory): Kernels {
       scores,
       probabilities,
     ) {
-      for (let head = headBegin; head < headEnd; head++) {
-        const kvHead = Math.floor(head / (heads / kvHeads));
+      const group = heads / kvHeads;
+      for (let head = kvHeadBegin * group; head < kvHeadEnd * group; head++) {
+        const kvHead = Math.floor(head / group);
         for (let row = 0; row < count; row++) {
           const offset = 4 * (row * heads + head) * headDim;
           const query = Array.from(f32(q + offset, headDim));
@@ -184,6 +203,10 @@ export function referenceKernels(memory: KernelMemory): Kernels {
       f32(out, count).set(f16Row(source, count));
     },
 
+    findNonFiniteF16(source, count) {
+      return f16Row(source, count).findIndex((value) => !Number.isFinite(value));
+    },
+
     roundToF16(source, count, out) {
       f32(out, count).set(f32(source, count).map(roundF16));
     },
@@ -222,6 +245,23 @@ export function referenceKernels(memory: KernelMemory): Kernels {
     },
   };
   return kernels;
+}
+
+/** The code of a column in a row of a file. */
+function fileCode(row: Uint8Array, column: number, layout: 128 | 64): number {
+  const inBlock = column % layout;
+  const stride = layout / 4; // bytes of a block
+  const byte = row[Math.floor(column / layout) * stride + (inBlock % stride)]!;
+  return (byte >> (6 - 2 * Math.floor(inBlock / stride))) & 3;
+}
+
+/** Where the row-pair layout has a column of the pair's even (0) or odd (1) row. */
+function rowPairPlace(parity: number, column: number): { byte: number; shift: number } {
+  const inBlock = column % 128;
+  return {
+    byte: Math.floor(column / 128) * 64 + parity * 32 + (inBlock % 32),
+    shift: 6 - 2 * Math.floor(inBlock / 32),
+  };
 }
 
 /** Scores [cells] -> probabilities [cells]; cells from `visible` on are masked. */
