@@ -15,7 +15,7 @@ export interface MicroBatch {
   readonly wanted: WantedRows;
   readonly lanes: Lanes;
   readonly taps?: StepTaps | undefined;
-  /** Called for each wanted row in order; the row is valid during the call only. */
+  /** Called for each wanted row in order, with a copy. */
   onLogits(row: Float32Array, position: number): void;
 }
 
@@ -48,7 +48,7 @@ export function forward(
   /** out = matrix · quantized rows */
   const linear = ({ codes, rows, columns, scale }: TernaryMatrix, out: Pointer, name?: string): void => {
     if (n === 1) kernels.i2sGemv(codes, 0, rows, columns, scale, s.values, s.scales, s.sums, out);
-    else kernels.i2sGemm(codes, 0, rows, columns, scale, s.values, s.scales, s.sums, n, out, rows, s.scratch);
+    else kernels.i2sGemm(codes, 0, rows, columns, scale, s.values, s.scales, s.sums, n, out, rows, kernels.scratch);
     if (name !== undefined) taps?.emit(name, [n, rows], out);
   };
 
@@ -92,7 +92,7 @@ export function forward(
       s.attended,
       taps?.scores ?? 0,
       taps?.probabilities ?? 0,
-      s.scratch,
+      kernels.scratch,
     );
     taps?.emit(`kq-${layer}`, [headCount, n, cells], taps.scores);
     taps?.emit(`kq_soft_max_ext-${layer}`, [headCount, n, cells], taps.probabilities);
@@ -106,7 +106,7 @@ export function forward(
     let projected = s.projected;
     if (layer === weights.layers.length - 1 && wanted !== 'all') {
       // From here on the last layer has only the rows whose logits are wanted
-      if (wanted === 'none') return;
+      if (wanted === 'none') return kernels.flush();
       x += 4 * (n - 1) * embeddingLength;
       projected += 4 * (n - 1) * embeddingLength;
       n = 1;
@@ -150,7 +150,7 @@ export function forward(
     const normed = s.normed + 4 * first * embeddingLength;
     const embd = weights.tokenEmbd;
     if (n === 1)
-      kernels.f16Gemv(embd, 0, vocabSize, embeddingLength, embeddingLength, normed, s.logits, lanes, s.scratch);
+      kernels.f16Gemv(embd, 0, vocabSize, embeddingLength, embeddingLength, normed, s.logits, lanes, kernels.scratch);
     else
       kernels.f16Gemm(
         embd,
@@ -164,10 +164,11 @@ export function forward(
         s.logits,
         vocabSize,
         lanes,
-        s.scratch,
+        kernels.scratch,
       );
+    kernels.flush();
     for (let row = 0; row < rows; row++) {
-      const logits = kernels.memory.f32(s.logits + 4 * row * vocabSize, vocabSize);
+      const logits = kernels.memory.f32(s.logits + 4 * row * vocabSize, vocabSize).slice();
       resultOutput?.set(logits, (first + row) * vocabSize);
       batch.onLogits(logits, firstPosition + first + row);
     }

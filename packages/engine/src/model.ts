@@ -25,6 +25,8 @@ export interface LoadModelOptions {
   readonly i2sLayout?: I2sLayout;
   /** Default `auto`: the fastest that is exact here. Results are the same. */
   readonly kernels?: KernelVariant | 'auto';
+  /** Threads that share each operation; results do not depend on it. Default 1. */
+  readonly threads?: number;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: (progress: LoadProgress) => void;
   readonly onWarning?: (message: string) => void;
@@ -45,11 +47,12 @@ export async function loadModel(
     numerics = 'avx512',
     i2sLayout = '128x32',
     kernels: variant = 'auto',
+    threads = 1,
     signal,
     onProgress,
     onWarning,
   } = options;
-  refuseUnknownOptions(options, ['numerics', 'i2sLayout', 'kernels', 'signal', 'onProgress', 'onWarning']);
+  refuseUnknownOptions(options, ['numerics', 'i2sLayout', 'kernels', 'threads', 'signal', 'onProgress', 'onWarning']);
   refuseUnlessOneOf('numerics', numerics, NUMERICS);
   refuseUnlessOneOf('i2sLayout', i2sLayout, I2S_LAYOUTS);
   refuseUnlessOneOf('kernels', variant, ['auto', ...KERNEL_VARIANTS]);
@@ -57,9 +60,14 @@ export async function loadModel(
   const gguf = isGgufFile(source) ? source : await openGguf(source, signal ? { signal } : {});
   const embedding = gguf.tensors.get('token_embd.weight');
   const config = readConfig(gguf.metadata, embedding?.shape[0]);
-  const kernels = await loadKernels({ variant });
-  const weights = await loadWeights(gguf, config, kernels, { i2sLayout, signal, onProgress, onWarning });
-  return new Model(gguf, numerics, { config, weights, kernels, lanes: numerics === 'avx512' ? 16 : 8 });
+  const kernels = await loadKernels({ variant, threads });
+  try {
+    const weights = await loadWeights(gguf, config, kernels, { i2sLayout, signal, onProgress, onWarning });
+    return new Model(gguf, numerics, { config, weights, kernels, lanes: numerics === 'avx512' ? 16 : 8 });
+  } catch (error) {
+    kernels.dispose();
+    throw error;
+  }
 }
 
 function isGgufFile(source: object): source is GgufFile {
@@ -87,6 +95,10 @@ export class Model {
   /** Which kernels run: a matter of speed, not of results. */
   get kernelVariant(): WasmKernels['variant'] {
     return this.#use().kernels.variant;
+  }
+
+  get threads(): number {
+    return this.#use().kernels.threads;
   }
 
   /** Bytes of WebAssembly memory that the model and its sessions hold. */
@@ -119,6 +131,7 @@ export class Model {
    */
   dispose(): void {
     for (const session of this.#sessions) session.dispose();
+    this.#parts?.kernels.dispose();
     this.#parts = undefined;
   }
 

@@ -35,7 +35,6 @@ export class RunState {
   readonly sines: Pointer; // [contextLength, headDim / 2]
   readonly keyCache: readonly Pointer[]; // f16 [headCountKv, cells, headDim] for each layer
   readonly valueCache: readonly Pointer[]; // f16 [headCountKv, headDim, cells] for each layer
-  readonly scratch: Pointer; // of the one thread
   readonly #config: ModelConfig;
   readonly #memory: KernelMemory;
   readonly #pointers: Pointer[] = [];
@@ -69,9 +68,7 @@ export class RunState {
       this.sines = this.#allocate(2 * contextLength * headDim);
       this.keyCache = Array.from({ length: blockCount }, () => this.#allocate(cacheBytes));
       this.valueCache = Array.from({ length: blockCount }, () => this.#allocate(cacheBytes));
-      this.scratch = this.#allocate(
-        Math.max(4 * widest, attentionScratchBytes(headCount, headCountKv, headDim, this.cells)),
-      );
+      kernels.reserveScratch(Math.max(4 * widest, attentionScratchBytes(headCount, headCountKv, headDim, this.cells)));
     } catch (error) {
       this.free();
       throw error;

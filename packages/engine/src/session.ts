@@ -13,7 +13,7 @@ export interface EvaluateOptions {
    * reference rounds the head's input to f16 when a micro-batch wants one row (numerics, section 5.4).
    */
   readonly logits?: 'all' | 'last';
-  /** Called for each row of logits in order of position; the row is valid during the call only. */
+  /** Called for each row of logits in order of position; the row is the caller's to keep. */
   readonly onLogits?: (row: Float32Array, position: number) => void;
   /** Called for each node of the graph in execution order. Costs nothing when left out. */
   readonly onTap?: OnTap;
@@ -57,7 +57,7 @@ export class Session {
    * Evaluates ids after those already in the cache, in micro-batches of 512 as the reference does.
    *
    * @param ids - at least one, each in 0..vocabSize-1
-   * @returns logits of the last position, f32 [vocabSize], a copy
+   * @returns logits of the last position, f32 [vocabSize], the caller's to keep
    * @throws {EngineError} ENGINE_CONTEXT_FULL (nothing is evaluated then), ENGINE_BUSY, ENGINE_DISPOSED
    * @throws {RangeError} for no ids or one outside the vocabulary
    */
@@ -79,7 +79,7 @@ export class Session {
         const isLast = from + piece.length === ids.length;
         const wanted = logits === 'all' ? 'all' : isLast ? 'last' : 'none';
         this.#run(piece, wanted, onTap, (row, position) => {
-          if (position === before.position + ids.length - 1) last = row.slice();
+          last = row;
           onLogits?.(row, position);
         });
       }
@@ -126,7 +126,7 @@ export class Session {
     const taps =
       onTap &&
       new StepTaps(
-        kernels.memory,
+        kernels,
         this.#step,
         {
           count: ids.length,

@@ -1,4 +1,4 @@
-import type { KernelMemory, Pointer } from '@bittern/kernels';
+import type { Pointer, WasmKernels } from '@bittern/kernels';
 
 /** One node of the graph as it was computed: where a trace taps it. */
 export interface Tap {
@@ -10,7 +10,7 @@ export interface Tap {
   readonly step: number;
   /** Outermost first; leading ones are left out down to two dimensions. */
   readonly shape: readonly number[];
-  /** Valid during the call only. */
+  /** The receiver's to keep. */
   readonly data: Float32Array;
 }
 
@@ -26,7 +26,7 @@ export class StepTaps {
   readonly probabilities: Pointer; // f32 [heads, count, cells]
   readonly activated: Pointer; // f32 [count, width]
   readonly squared: Pointer; // f32 [count, width]
-  readonly #memory: KernelMemory;
+  readonly #kernels: WasmKernels;
   readonly #step: number;
   readonly #onTap: OnTap;
   readonly #seen = new Map<string, number>();
@@ -38,17 +38,17 @@ export class StepTaps {
    * @param size.scores - heads * count * cells
    */
   constructor(
-    memory: KernelMemory,
+    kernels: WasmKernels,
     step: number,
     size: { count: number; width: number; scores: number },
     onTap: OnTap,
   ) {
-    this.#memory = memory;
+    this.#kernels = kernels;
     this.#step = step;
     this.#onTap = onTap;
     const rowBytes = 4 * size.count * size.width;
     const scoreBytes = 4 * size.scores;
-    this.#buffers = memory.allocate(3 * rowBytes + 2 * scoreBytes);
+    this.#buffers = kernels.memory.allocate(3 * rowBytes + 2 * scoreBytes);
     this.normalized = this.#buffers;
     this.activated = this.normalized + rowBytes;
     this.squared = this.activated + rowBytes;
@@ -62,13 +62,13 @@ export class StepTaps {
     const leadingOnes = shape.findIndex((length) => length !== 1);
     const dropped = Math.min(leadingOnes < 0 ? shape.length : leadingOnes, shape.length - 2);
     const count = shape.reduce((product, length) => product * length, 1);
-    const data = typeof values === 'number' ? this.#memory.f32(values, count) : values;
+    const data = typeof values === 'number' ? this.#read(values, count) : values;
     this.#onTap({ name, occurrence, step: this.#step, shape: shape.slice(dropped), data });
   }
 
   /** Values [count, heads, headDim] as the reference's node has them: [heads, count, headDim]. */
   emitByHead(name: string, count: number, heads: number, headDim: number, values: Pointer): void {
-    const source = this.#memory.f32(values, count * heads * headDim);
+    const source = this.#read(values, count * heads * headDim);
     const byHead = new Float32Array(source.length);
     for (let head = 0; head < heads; head++) {
       for (let row = 0; row < count; row++) {
@@ -80,6 +80,11 @@ export class StepTaps {
   }
 
   free(): void {
-    this.#memory.free(this.#buffers);
+    this.#kernels.memory.free(this.#buffers);
+  }
+
+  #read(values: Pointer, count: number): Float32Array {
+    this.#kernels.flush();
+    return this.#kernels.memory.f32(values, count).slice();
   }
 }

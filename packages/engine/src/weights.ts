@@ -12,7 +12,7 @@ export interface TernaryMatrix {
 }
 
 /** Pointers into the kernels' memory; norms are f32 vectors. */
-export interface LayerWeights {
+interface LayerWeights {
   readonly attnNorm: Pointer; // [embeddingLength]
   readonly attnQ: TernaryMatrix; // [embeddingLength, embeddingLength]
   readonly attnK: TernaryMatrix; // [headCountKv * headDim, embeddingLength]

@@ -4,7 +4,13 @@ import { f16Value } from './reference/float.ts';
 import { referenceKernels } from './reference/kernels.ts';
 
 /** An implementation under test, and the memory that its pointers point into. */
-export type KernelsUnderTest = Kernels & { readonly memory: KernelMemory };
+export interface KernelsUnderTest extends Kernels {
+  readonly memory: KernelMemory;
+  /** Called with the scratch that a case needs, for kernels that have their own for each thread. */
+  reserveScratch?(sizeBytes: number): void;
+  /** Called before results are compared, for kernels that record calls. */
+  flush?(): void;
+}
 
 /** An implementation differs from the reference. */
 export class ConformanceError extends Error {
@@ -126,11 +132,13 @@ function conformanceCase(name: string, prepare: (arena: Arena) => (kernels: Kern
       const arena = new Arena(kernels.memory);
       try {
         const operation = prepare(arena);
+        kernels.reserveScratch?.(Math.max(...arena.arrays.map(({ compared, length }) => (compared ? 0 : length))));
         const before = arena.snapshot();
         operation(referenceKernels(kernels.memory));
         const expected = arena.snapshot();
         arena.restore(before);
         operation(kernels);
+        kernels.flush?.();
         return compare(name, arena.arrays, arena.snapshot(), expected);
       } finally {
         arena.free();

@@ -1,4 +1,4 @@
-export type KernelErrorCode = 'KERNELS_OUT_OF_MEMORY' | 'KERNELS_UNSUPPORTED';
+export type KernelErrorCode = 'KERNELS_OUT_OF_MEMORY' | 'KERNELS_UNSUPPORTED' | 'KERNELS_WORKER_FAILED';
 
 /** The kernels cannot run or cannot take this data. Match on `code`; `message` is for people and may change. */
 export class KernelError extends Error {

@@ -1,6 +1,7 @@
-import type { Kernels } from './contract.ts';
+import type { Kernels, Pointer } from './contract.ts';
 import { KernelError } from './errors.ts';
 import { KernelMemory } from './memory.ts';
+import { type TeamExports, ThreadTeam } from './team.ts';
 
 /**
  * - `relaxed`: uses relaxed SIMD; wants an engine that has it and a machine that fuses its multiply-add
@@ -12,65 +13,140 @@ export type KernelVariant = 'relaxed' | 'simd128';
 
 export const KERNEL_VARIANTS: readonly KernelVariant[] = ['relaxed', 'simd128'];
 
-const BINARIES: Readonly<Record<KernelVariant, URL>> = {
+const BINARIES: Readonly<Record<KernelVariant | `${KernelVariant}-threads`, URL>> = {
   relaxed: new URL('../wasm/relaxed.wasm', import.meta.url),
   simd128: new URL('../wasm/simd128.wasm', import.meta.url),
+  'relaxed-threads': new URL('../wasm/relaxed-threads.wasm', import.meta.url),
+  'simd128-threads': new URL('../wasm/simd128-threads.wasm', import.meta.url),
 };
 
-/** Kernels in WebAssembly, and the memory that their pointers point into. */
-export interface WasmKernels extends Kernels {
-  readonly variant: KernelVariant;
-  readonly memory: KernelMemory;
+export interface LoadKernelsOptions {
+  /**
+   * Default `auto`: `relaxed` where the engine compiles it and the probe finds its multiply-add fused, else `simd128`.
+   * The result names its variant.
+   */
+  readonly variant?: KernelVariant | 'auto';
+  /** Default 1. More want a SharedArrayBuffer: in a browser, a page that is cross-origin isolated. */
+  readonly threads?: number;
 }
 
 /**
- * Compiles and instantiates the kernels over a memory of their own.
- *
- * @param options.variant - default `auto`: `relaxed` where the engine compiles it and the probe finds its
- *   multiply-add fused, else `simd128`. The result names its variant.
- * @throws {KernelError} KERNELS_UNSUPPORTED when the engine lacks SIMD128, or the variant asked for cannot be exact here
+ * Kernels in WebAssembly, and the memory that their pointers point into. With several threads a call is recorded, and
+ * {@link WasmKernels.flush} runs all that were; with one it runs at once.
  */
-export async function loadKernels(options: { variant?: KernelVariant | 'auto' } = {}): Promise<WasmKernels> {
-  const { variant = 'auto' } = options;
-  if (variant !== 'auto') return instantiate(variant);
+export interface WasmKernels extends Kernels {
+  readonly variant: KernelVariant;
+  readonly threads: number;
+  readonly memory: KernelMemory;
+  /** The first thread's scratch, of the largest size reserved. Where a call is recorded, each thread takes its own. */
+  readonly scratch: Pointer;
+  /** Makes {@link WasmKernels.scratch} of every thread at least this large. Larger ones stay. */
+  reserveScratch(sizeBytes: number): void;
+  /** Runs what was recorded. Results may be read afterwards, not before. */
+  flush(): void;
+  /** Ends the threads. Idempotent; nothing may run afterwards. */
+  dispose(): void;
+}
+
+/**
+ * Compiles and instantiates the kernels over a memory of their own, and starts their threads.
+ *
+ * @throws {KernelError} KERNELS_UNSUPPORTED when the engine lacks SIMD128 or shared memory, or the variant asked for
+ *   cannot be exact here; KERNELS_WORKER_FAILED when a thread does not start
+ */
+export async function loadKernels(options: LoadKernelsOptions = {}): Promise<WasmKernels> {
+  const { variant = 'auto', threads = 1 } = options;
+  if (!(Number.isInteger(threads) && threads >= 1)) throw new RangeError(`threads ${threads} is not a whole number from 1`);
+  if (variant !== 'auto') return instantiate(variant, threads);
   try {
-    return await instantiate('relaxed');
+    return await instantiate('relaxed', threads);
   } catch (error) {
     if (!(error instanceof KernelError && error.code === 'KERNELS_UNSUPPORTED')) throw error;
-    return instantiate('simd128');
+    return instantiate('simd128', threads);
   }
 }
 
-async function instantiate(variant: KernelVariant): Promise<WasmKernels> {
-  const binary = await readBinary(BINARIES[variant]);
-  const memory = new KernelMemory();
-  let exports: Kernels;
+async function instantiate(variant: KernelVariant, threads: number): Promise<WasmKernels> {
+  if (threads > 1 && typeof SharedArrayBuffer === 'undefined') {
+    throw new KernelError(
+      'KERNELS_UNSUPPORTED',
+      `${threads} threads need a SharedArrayBuffer, which a page has only when it is cross-origin isolated (headers COOP and COEP). Use one thread, or set the headers.`,
+    );
+  }
+  const memory = new KernelMemory({ shared: threads > 1 });
+  const binary = await readBinary(BINARIES[threads > 1 ? (`${variant}-threads` as const) : variant]);
+  let module: WebAssembly.Module;
   try {
-    const { instance } = await WebAssembly.instantiate(binary, { env: { memory: memory.memory } });
-    exports = instance.exports as unknown as Kernels;
+    module = await WebAssembly.compile(binary);
   } catch (cause) {
     if (!(cause instanceof WebAssembly.CompileError)) throw cause;
     const message = `This JavaScript engine cannot compile the ${variant} kernels: ${cause.message}. WebAssembly SIMD is needed (Node 22 or newer, current browsers).`;
     throw new KernelError('KERNELS_UNSUPPORTED', message, { cause });
   }
-  const kernels: WasmKernels = { ...exports, variant, memory };
-  if (!multiplyAddIsFused(kernels)) {
+  const { exports } = await WebAssembly.instantiate(module, { env: { memory: memory.memory } });
+  const kernels = exports as unknown as TeamExports;
+  if (!multiplyAddIsFused(kernels, memory)) {
     throw new KernelError(
       'KERNELS_UNSUPPORTED',
       `The ${variant} kernels round twice in multiply-add on this machine; their results would not be exact. Use "simd128".`,
     );
   }
-  return kernels;
+  return threads === 1 ? oneThread(kernels, memory, variant) : severalThreads(module, kernels, memory, variant, threads);
+}
+
+function oneThread(kernels: Kernels, memory: KernelMemory, variant: KernelVariant): WasmKernels {
+  const scratch = { pointer: 0, sizeBytes: 0 };
+  return {
+    ...kernels,
+    variant,
+    threads: 1,
+    memory,
+    get scratch() {
+      return scratch.pointer;
+    },
+    reserveScratch(sizeBytes) {
+      if (sizeBytes <= scratch.sizeBytes) return;
+      if (scratch.sizeBytes > 0) memory.free(scratch.pointer);
+      scratch.pointer = memory.allocate(sizeBytes);
+      scratch.sizeBytes = sizeBytes;
+    },
+    flush() {},
+    dispose() {},
+  };
+}
+
+async function severalThreads(
+  module: WebAssembly.Module,
+  kernels: TeamExports,
+  memory: KernelMemory,
+  variant: KernelVariant,
+  threads: number,
+): Promise<WasmKernels> {
+  const team = await ThreadTeam.start(module, kernels, memory, threads);
+  return {
+    ...kernels,
+    ...team.operations,
+    variant,
+    threads,
+    memory,
+    get scratch() {
+      return team.scratch;
+    },
+    reserveScratch: (sizeBytes) => team.reserveScratch(sizeBytes),
+    flush: () => team.flush(),
+    dispose: () => team.dispose(),
+  };
 }
 
 /** (1 + 2^-12)² - (1 + 2^-11) is 2^-24 when fused and 0 when the product is rounded first. */
-function multiplyAddIsFused(kernels: WasmKernels): boolean {
-  const pointer = kernels.memory.allocate(64);
-  kernels.memory.f32(pointer, 8).set([1 + 2 ** -12, 1 + 2 ** -12, 1 + 2 ** -12, 1 + 2 ** -12], 0);
-  kernels.memory.f32(pointer, 8).fill(-(1 + 2 ** -11), 4);
-  kernels.multiplyAdd(pointer, pointer, pointer + 16, 4, pointer + 32);
-  const fused = kernels.memory.f32(pointer + 32, 4).every((value) => value === 2 ** -24);
-  kernels.memory.free(pointer);
+function multiplyAddIsFused(kernels: Kernels, memory: KernelMemory): boolean {
+  const pointer = memory.allocate(64);
+  const [a, c, out] = [pointer, pointer + 16, pointer + 32];
+  memory.f32(a, 4).fill(1 + 2 ** -12);
+  memory.f32(c, 4).fill(-(1 + 2 ** -11));
+  kernels.multiplyAdd(a, a, c, 4, out);
+  const fused = memory.f32(out, 4).every((value) => value === 2 ** -24);
+  memory.free(pointer);
   return fused;
 }
 

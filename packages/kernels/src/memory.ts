@@ -23,10 +23,11 @@ export class KernelMemory {
   readonly #allocated = new Map<Pointer, Block>();
   #end: Pointer;
 
-  /** @param reservedBytes - bytes at the start that the kernels' own constants occupy */
-  constructor(reservedBytes: number = PAGE_BYTES) {
-    this.memory = new WebAssembly.Memory({ initial: Math.ceil(reservedBytes / PAGE_BYTES), maximum: MAX_PAGES });
-    this.#end = Math.ceil(reservedBytes / PAGE_BYTES) * PAGE_BYTES;
+  /** @param options.shared - default false; true for kernels with threads, whose views are over a SharedArrayBuffer */
+  constructor(options: { shared?: boolean } = {}) {
+    // The first page belongs to the kernels' own constants.
+    this.memory = new WebAssembly.Memory({ initial: 1, maximum: MAX_PAGES, shared: options.shared ?? false });
+    this.#end = PAGE_BYTES;
   }
 
   /** Bytes of the linear memory, used or not. */
@@ -82,24 +83,24 @@ export class KernelMemory {
     this.#free.splice(index, 0, { begin, end });
   }
 
-  bytes(pointer: Pointer, length: number): Uint8Array<ArrayBuffer> {
-    return new Uint8Array(this.memory.buffer as ArrayBuffer, pointer, length);
+  bytes(pointer: Pointer, length: number): Uint8Array {
+    return new Uint8Array(this.memory.buffer, pointer, length);
   }
 
-  i8(pointer: Pointer, length: number): Int8Array<ArrayBuffer> {
-    return new Int8Array(this.memory.buffer as ArrayBuffer, pointer, length);
+  i8(pointer: Pointer, length: number): Int8Array {
+    return new Int8Array(this.memory.buffer, pointer, length);
   }
 
-  u16(pointer: Pointer, length: number): Uint16Array<ArrayBuffer> {
-    return new Uint16Array(this.memory.buffer as ArrayBuffer, pointer, length);
+  u16(pointer: Pointer, length: number): Uint16Array {
+    return new Uint16Array(this.memory.buffer, pointer, length);
   }
 
-  i32(pointer: Pointer, length: number): Int32Array<ArrayBuffer> {
-    return new Int32Array(this.memory.buffer as ArrayBuffer, pointer, length);
+  i32(pointer: Pointer, length: number): Int32Array {
+    return new Int32Array(this.memory.buffer, pointer, length);
   }
 
-  f32(pointer: Pointer, length: number): Float32Array<ArrayBuffer> {
-    return new Float32Array(this.memory.buffer as ArrayBuffer, pointer, length);
+  f32(pointer: Pointer, length: number): Float32Array {
+    return new Float32Array(this.memory.buffer, pointer, length);
   }
 
   #grow(end: number): void {

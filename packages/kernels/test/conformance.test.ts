@@ -1,10 +1,13 @@
-import { describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
 import { conformanceCases, ConformanceError } from '../src/conformance.ts';
 import { KERNEL_VARIANTS, loadKernels } from '../src/load.ts';
 
-for (const variant of KERNEL_VARIANTS) {
-  describe(`${variant} kernels`, async () => {
-    const kernels = await loadKernels({ variant });
+const TEAMS = KERNEL_VARIANTS.flatMap((variant) => [1, 2, 3].map((threads) => ({ variant, threads })));
+
+for (const { variant, threads } of TEAMS) {
+  describe(`${variant} kernels, ${threads} thread(s)`, async () => {
+    const kernels = await loadKernels({ variant, threads });
+    afterAll(() => kernels.dispose());
     test.each(conformanceCases())('$name', (testCase) => {
       expect(testCase.run(kernels)).toBeGreaterThan(0);
     });

@@ -22,12 +22,6 @@ export function fma(a: number, b: number, c: number): number {
   return fround(F64[0]);
 }
 
-/** The f32 with these bits. */
-export function fromBits(bits: number): number {
-  F32_BITS[0] = bits;
-  return F32[0]!;
-}
-
 /** Value of an f16 given by its bits. */
 export function f16Value(bits: number): number {
   const sign = bits & 0x8000 ? -1 : 1;

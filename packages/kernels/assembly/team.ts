@@ -1,0 +1,212 @@
+// The thread team: every thread runs the same program of kernel calls, each on its share of the rows, with a barrier
+// after every call. See src/team.ts, which writes programs, for the table of operations; a word is an i32 or an f32.
+import { attention, storeKeysValues } from './attention';
+import { add, reluSquaredGate, siluGate } from './elementwise';
+import { f16Gemm, f16Gemv, roundToF16, widenF16 } from './f16-matmul';
+import { i2sGemm, i2sGemv } from './i2s';
+import { quantizeRows } from './quantize';
+import { rmsNorm } from './rms-norm';
+import { ropeNeox } from './rope';
+
+// Shared words, by their byte offset from `team`; those that are written often have a cache line of their own.
+const EPOCH: usize = 0; // counts programs
+const STOP: usize = 4; // not 0: threads leave
+const PROGRAM: usize = 8; // where the program begins
+const PROGRAM_END: usize = 12;
+const SCRATCH: usize = 16; // scratch of thread 0; the others' follow
+const SCRATCH_BYTES: usize = 20; // of one thread
+const FAILED: usize = 24; // not 0: a thread is lost, nobody waits any longer
+const EPOCH_SLEEPERS: usize = 28;
+const ARRIVED: usize = 64;
+const GENERATION: usize = 128; // counts barriers
+const BARRIER_SLEEPERS: usize = 192;
+
+/** Tens of microseconds: longer than a fair share of work lasts, shorter than a time slice. */
+const SPINS: i32 = 20_000;
+
+/** A thread that does not arrive for a minute is lost. No kernel call of one thread takes as long. */
+const WAIT_NS: i64 = 100_000_000;
+const MOST_WAITS: i32 = 600;
+
+/** Waits until the word at `address` is not `old`; false if the team has failed or a minute has passed. */
+function awaitChange(team: usize, address: usize, old: i32, sleepers: usize, maySleep: bool, forever: bool): bool {
+  for (let i = 0; i < SPINS; i++) if (atomic.load<i32>(address) != old) return true;
+  let waits = 0;
+  atomic.add<i32>(sleepers, 1);
+  while (atomic.load<i32>(address) == old) {
+    if (atomic.load<i32>(team + FAILED) || (!forever && waits > MOST_WAITS)) {
+      atomic.sub<i32>(sleepers, 1);
+      return false;
+    }
+    if (maySleep) {
+      if (atomic.wait<i32>(address, old, WAIT_NS) == AtomicWaitResult.TIMED_OUT) waits++;
+    }
+  }
+  atomic.sub<i32>(sleepers, 1);
+  return true;
+}
+
+function announce(address: usize, sleepers: usize): void {
+  atomic.add<i32>(address, 1);
+  if (atomic.load<i32>(sleepers)) atomic.notify(address, -1);
+}
+
+function barrier(team: usize, threads: i32, maySleep: bool): bool {
+  const generation = atomic.load<i32>(team + GENERATION);
+  if (atomic.add<i32>(team + ARRIVED, 1) + 1 < threads) {
+    return awaitChange(team, team + GENERATION, generation, team + BARRIER_SLEEPERS, maySleep, false);
+  }
+  atomic.store<i32>(team + ARRIVED, 0);
+  announce(team + GENERATION, team + BARRIER_SLEEPERS);
+  return true;
+}
+
+// @ts-ignore: decorator
+@inline
+function word(p: usize, index: i32): i32 {
+  return load<i32>(p + (<usize>(index + 1) << 2));
+}
+
+// @ts-ignore: decorator
+@inline
+function address(p: usize, index: i32): usize {
+  return <usize>word(p, index);
+}
+
+// @ts-ignore: decorator
+@inline
+function real(p: usize, index: i32): f32 {
+  return load<f32>(p + (<usize>(index + 1) << 2));
+}
+
+/** Where the share of `thread` begins in [begin, end): shares differ by at most one `grain`, a multiple of which they are. */
+function share(begin: i32, end: i32, grain: i32, thread: i32, threads: i32): i32 {
+  const grains = (end - begin + grain - 1) / grain;
+  return min(end, begin + <i32>(<i64>grains * thread / threads) * grain);
+}
+
+/** One kernel call at `p`, this thread's share of it; returns where the next one is. */
+function step(p: usize, thread: i32, threads: i32, scratch: usize): usize {
+  const operation = load<i32>(p);
+  switch (operation) {
+    case 0: {
+      const begin = share(word(p, 1), word(p, 2), 1, thread, threads), end = share(word(p, 1), word(p, 2), 1, thread + 1, threads);
+      quantizeRows(word(p, 0), begin, end, word(p, 3), word(p, 4), word(p, 5), word(p, 6));
+      return p + 8 * 4;
+    }
+    case 1: {
+      const begin = share(word(p, 1), word(p, 2), 2, thread, threads), end = share(word(p, 1), word(p, 2), 2, thread + 1, threads);
+      i2sGemv(word(p, 0), begin, end, word(p, 3), real(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8));
+      return p + 10 * 4;
+    }
+    case 2: {
+      const begin = share(word(p, 1), word(p, 2), 4, thread, threads), end = share(word(p, 1), word(p, 2), 4, thread + 1, threads);
+      i2sGemm(word(p, 0), begin, end, word(p, 3), real(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8), word(p, 9), word(p, 10), scratch);
+      return p + 13 * 4;
+    }
+    case 3: {
+      const begin = share(word(p, 2), word(p, 3), 1, thread, threads), end = share(word(p, 2), word(p, 3), 1, thread + 1, threads);
+      rmsNorm(word(p, 0), word(p, 1), begin, end, word(p, 4), real(p, 5), word(p, 6), word(p, 7));
+      return p + 9 * 4;
+    }
+    case 4: {
+      const begin = share(word(p, 1), word(p, 2), 1, thread, threads), end = share(word(p, 1), word(p, 2), 1, thread + 1, threads);
+      ropeNeox(word(p, 0), begin, end, word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7));
+      return p + 9 * 4;
+    }
+    case 5: {
+      if (thread == 0) {
+        storeKeysValues(word(p, 0), word(p, 1), word(p, 2), word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8));
+      }
+      return p + 10 * 4;
+    }
+    case 6: {
+      const begin = share(word(p, 1), word(p, 2), 1, thread, threads), end = share(word(p, 1), word(p, 2), 1, thread + 1, threads);
+      attention(
+        word(p, 0), begin, end, word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8), word(p, 9),
+        word(p, 10), word(p, 11), real(p, 12), word(p, 13), word(p, 14), word(p, 15), word(p, 16), scratch,
+      );
+      return p + 19 * 4;
+    }
+    case 7: {
+      const begin = share(word(p, 1), word(p, 2), 1, thread, threads), end = share(word(p, 1), word(p, 2), 1, thread + 1, threads);
+      f16Gemv(word(p, 0), begin, end, word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), scratch);
+      return p + 10 * 4;
+    }
+    case 8: {
+      const begin = share(word(p, 1), word(p, 2), 1, thread, threads), end = share(word(p, 1), word(p, 2), 1, thread + 1, threads);
+      f16Gemm(word(p, 0), begin, end, word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8), word(p, 9), word(p, 10), scratch);
+      return p + 13 * 4;
+    }
+    case 9: {
+      const begin = share(0, word(p, 1), 8, thread, threads), end = share(0, word(p, 1), 8, thread + 1, threads);
+      widenF16(address(p, 0) + (<usize>begin << 1), end - begin, address(p, 2) + (<usize>begin << 2));
+      return p + 4 * 4;
+    }
+    case 10: {
+      const begin = share(0, word(p, 1), 8, thread, threads), end = share(0, word(p, 1), 8, thread + 1, threads);
+      roundToF16(address(p, 0) + (<usize>begin << 2), end - begin, address(p, 2) + (<usize>begin << 2));
+      return p + 4 * 4;
+    }
+    case 11: {
+      const begin = share(0, word(p, 2), 8, thread, threads), end = share(0, word(p, 2), 8, thread + 1, threads);
+      const at = <usize>begin << 2;
+      add(address(p, 0) + at, address(p, 1) + at, end - begin, address(p, 3) + at);
+      return p + 5 * 4;
+    }
+    case 12: {
+      const begin = share(0, word(p, 2), 8, thread, threads), end = share(0, word(p, 2), 8, thread + 1, threads);
+      const at = <usize>begin << 2;
+      const relu = address(p, 4), squared = address(p, 5);
+      reluSquaredGate(address(p, 0) + at, address(p, 1) + at, end - begin, address(p, 3) + at, relu ? relu + at : 0, squared ? squared + at : 0);
+      return p + 7 * 4;
+    }
+    case 13: {
+      const begin = share(0, word(p, 2), 8, thread, threads), end = share(0, word(p, 2), 8, thread + 1, threads);
+      const at = <usize>begin << 2;
+      const silu = address(p, 5);
+      siluGate(address(p, 0) + at, address(p, 1) + at, end - begin, word(p, 3), address(p, 4) + at, silu ? silu + at : 0);
+      return p + 7 * 4;
+    }
+    default:
+      unreachable();
+  }
+  return 0;
+}
+
+function runShare(team: usize, thread: i32, threads: i32, maySleep: bool): bool {
+  const end = <usize>load<i32>(team + PROGRAM_END);
+  const scratch = <usize>load<i32>(team + SCRATCH) + <usize>thread * <usize>load<i32>(team + SCRATCH_BYTES);
+  for (let p = <usize>load<i32>(team + PROGRAM); p < end; ) {
+    p = step(p, thread, threads, scratch);
+    if (!barrier(team, threads, maySleep)) return false;
+  }
+  return true;
+}
+
+/** Thread 0: runs the program with all threads. False if a thread is lost; the team is of no use then. */
+export function runProgram(team: usize, threads: i32, maySleep: bool): bool {
+  announce(team + EPOCH, team + EPOCH_SLEEPERS);
+  return runShare(team, 0, threads, maySleep);
+}
+
+/** The other threads: run programs as they come, until told to stop. `epoch` is that before the first program. */
+export function serve(team: usize, thread: i32, threads: i32, epoch: i32): void {
+  while (awaitChange(team, team + EPOCH, epoch, team + EPOCH_SLEEPERS, true, true)) {
+    epoch++;
+    if (atomic.load<i32>(team + STOP) || !runShare(team, thread, threads, true)) return;
+  }
+}
+
+/** Any thread: tells the others that it cannot go on. */
+export function fail(team: usize): void {
+  atomic.store<i32>(team + FAILED, 1);
+  atomic.notify(team + GENERATION, -1);
+  atomic.notify(team + EPOCH, -1);
+}
+
+/** Thread 0: ends the other threads. */
+export function stop(team: usize): void {
+  atomic.store<i32>(team + STOP, 1);
+  announce(team + EPOCH, team + EPOCH_SLEEPERS);
+}
