@@ -13,7 +13,11 @@ export interface ModelFile extends AsyncDisposable {
   readonly path: string;
   readonly gguf: GgufFile;
   tokenizer(): Tokenizer;
-  load(options: { readonly numerics: Numerics; readonly i2sLayout: I2sLayout }): Promise<Model>;
+  load(options: {
+    readonly numerics: Numerics;
+    readonly i2sLayout: I2sLayout;
+    readonly threads: number | 'auto';
+  }): Promise<Model>;
 }
 
 /** Opens a model file. Errors name it; warnings and progress go to stderr. */
@@ -33,12 +37,13 @@ export async function openModelFile(path: string, io: Io): Promise<ModelFile> {
           throw inFile(path, error);
         }
       },
-      async load({ numerics, i2sLayout }) {
+      async load({ numerics, i2sLayout, threads }) {
         using progress = new ProgressLine(io);
         try {
           return await loadModel(gguf, {
             numerics,
             i2sLayout,
+            threads,
             signal,
             onWarning,
             onProgress: ({ loadedBytes, totalBytes }) =>

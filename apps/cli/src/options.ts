@@ -17,6 +17,13 @@ export function modeOption(): Option {
   return new Option('--mode <mode>', description).choices([...EVALUATION_MODES]).default('batch-all');
 }
 
+export function threadsOption(): Option {
+  const description = 'threads that share each operation; results do not depend on them';
+  return new Option('--threads <count>', description)
+    .default('auto', 'as many as the machine runs at once, one for a small model')
+    .argParser(threadCount);
+}
+
 export function jsonOption(): Option {
   return new Option('--json', 'print one JSON document');
 }
@@ -26,6 +33,16 @@ export function wholeNumber(text: string): number {
   if (!/^\d+$/.test(text) || !Number.isSafeInteger(value)) {
     throw new InvalidArgumentError('It must be a whole number from 0 up.');
   }
+  return value;
+}
+
+/** More than any machine has would only use up its memory. */
+const MOST_THREADS = 256;
+
+function threadCount(text: string): number | 'auto' {
+  if (text === 'auto') return text;
+  const value = wholeNumber(text);
+  if (value < 1 || value > MOST_THREADS) throw new InvalidArgumentError(`It must be from 1 to ${MOST_THREADS}.`);
   return value;
 }
 

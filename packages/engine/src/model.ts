@@ -25,8 +25,12 @@ export interface LoadModelOptions {
   readonly i2sLayout?: I2sLayout;
   /** Default `auto`: the fastest that is exact here. Results are the same. */
   readonly kernels?: KernelVariant | 'auto';
-  /** Threads that share each operation; results do not depend on it. Default 1. */
-  readonly threads?: number;
+  /**
+   * Threads that share each operation; results do not depend on it. Default `auto`: as many as the machine runs at
+   * once, but one for a model of less than 64 MB, where waiting for each other costs more than sharing saves, and one
+   * where there is no SharedArrayBuffer (a page that is not cross-origin isolated).
+   */
+  readonly threads?: number | 'auto';
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: (progress: LoadProgress) => void;
   readonly onWarning?: (message: string) => void;
@@ -47,7 +51,7 @@ export async function loadModel(
     numerics = 'avx512',
     i2sLayout = '128x32',
     kernels: variant = 'auto',
-    threads = 1,
+    threads = 'auto',
     signal,
     onProgress,
     onWarning,
@@ -60,7 +64,10 @@ export async function loadModel(
   const gguf = isGgufFile(source) ? source : await openGguf(source, signal ? { signal } : {});
   const embedding = gguf.tensors.get('token_embd.weight');
   const config = readConfig(gguf.metadata, embedding?.shape[0]);
-  const kernels = await loadKernels({ variant, threads });
+  const kernels = await loadKernels({
+    variant,
+    threads: threads === 'auto' ? threadsFor(gguf.source.sizeBytes) : threads,
+  });
   try {
     const weights = await loadWeights(gguf, config, kernels, { i2sLayout, signal, onProgress, onWarning });
     return new Model(gguf, numerics, { config, weights, kernels, lanes: numerics === 'avx512' ? 16 : 8 });
@@ -68,6 +75,14 @@ export async function loadModel(
     kernels.dispose();
     throw error;
   }
+}
+
+/** A decode step of a model of this size is about as long as its barriers. */
+const SMALL_MODEL_BYTES = 64e6;
+
+function threadsFor(modelBytes: number): number {
+  if (modelBytes < SMALL_MODEL_BYTES || typeof SharedArrayBuffer === 'undefined') return 1;
+  return globalThis.navigator?.hardwareConcurrency ?? 1;
 }
 
 function isGgufFile(source: object): source is GgufFile {

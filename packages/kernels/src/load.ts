@@ -56,7 +56,8 @@ export interface WasmKernels extends Kernels {
  */
 export async function loadKernels(options: LoadKernelsOptions = {}): Promise<WasmKernels> {
   const { variant = 'auto', threads = 1 } = options;
-  if (!(Number.isInteger(threads) && threads >= 1)) throw new RangeError(`threads ${threads} is not a whole number from 1`);
+  if (!(Number.isInteger(threads) && threads >= 1))
+    throw new RangeError(`threads ${threads} is not a whole number from 1`);
   if (variant !== 'auto') return instantiate(variant, threads);
   try {
     return await instantiate('relaxed', threads);
@@ -91,7 +92,9 @@ async function instantiate(variant: KernelVariant, threads: number): Promise<Was
       `The ${variant} kernels round twice in multiply-add on this machine; their results would not be exact. Use "simd128".`,
     );
   }
-  return threads === 1 ? oneThread(kernels, memory, variant) : severalThreads(module, kernels, memory, variant, threads);
+  return threads === 1
+    ? oneThread(kernels, memory, variant)
+    : severalThreads(module, kernels, memory, variant, threads);
 }
 
 function oneThread(kernels: Kernels, memory: KernelMemory, variant: KernelVariant): WasmKernels {

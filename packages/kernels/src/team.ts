@@ -114,7 +114,10 @@ export class ThreadTeam {
     this.#reals = memory.f32(this.#program, PROGRAM_WORDS);
     this.#maySleep = typeof (globalThis as { document?: unknown }).document === 'undefined'; // a page may not block
     const names = Object.keys(OPERATIONS) as SharedOperation[];
-    const entries = names.map((name, code) => [name, (...args: number[]) => this.#record(code, OPERATIONS[name], args)]);
+    const entries = names.map((name, code) => [
+      name,
+      (...args: number[]) => this.#record(code, OPERATIONS[name], args),
+    ]);
     this.operations = Object.fromEntries(entries) as Pick<Kernels, SharedOperation>;
   }
 
@@ -162,7 +165,8 @@ export class ThreadTeam {
     const message = this.#memory.bytes(this.#team + TEAM_BYTES, MESSAGE_BYTES).slice();
     const end = message.indexOf(0);
     this.#exports.fail(this.#team);
-    this.#lost = new TextDecoder().decode(message.subarray(0, end < 0 ? MESSAGE_BYTES : end)) || 'it did not answer for a minute';
+    this.#lost =
+      new TextDecoder().decode(message.subarray(0, end < 0 ? MESSAGE_BYTES : end)) || 'it did not answer for a minute';
     throw workerFailed(this.#lost);
   }
 
@@ -221,6 +225,8 @@ export class ThreadTeam {
 }
 
 function workerFailed(reason: string): KernelError {
-  return new KernelError('KERNELS_WORKER_FAILED', `A thread of the kernels is lost (${reason}). Load the model again, or with one thread.`);
+  return new KernelError(
+    'KERNELS_WORKER_FAILED',
+    `A thread of the kernels is lost (${reason}). Load the model again, or with one thread.`,
+  );
 }
-

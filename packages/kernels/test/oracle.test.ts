@@ -93,7 +93,17 @@ for (const implementation of ['reference', ...KERNEL_VARIANTS] as const) {
         expectF32(out, entry[`dotBlas_${lanes}`]);
         kernels.roundToF16(vectorsPointer, count * width, vectorsPointer);
         for (let i = 0; i < count; i++) {
-          kernels.f16Gemv(matrix, 0, rows, width, width, vectorsPointer + 4 * i * width, out + 4 * i * rows, lanes, scratch);
+          kernels.f16Gemv(
+            matrix,
+            0,
+            rows,
+            width,
+            width,
+            vectorsPointer + 4 * i * width,
+            out + 4 * i * rows,
+            lanes,
+            scratch,
+          );
         }
         expectF32(out, entry[`dotF16_${lanes}`]);
       });

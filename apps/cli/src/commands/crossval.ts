@@ -18,7 +18,7 @@ import { inFile, isUnusable, messageOf, NotComparedError, UsageError } from '../
 import { EXIT_CODES, EXIT_CODES_HELP, type ExitCode } from '../exit-codes.ts';
 import type { Io } from '../io.ts';
 import { type ModelFile, openModelFile, sha256OfFile } from '../model-file.ts';
-import { jsonOption, layoutOption, numericsOption } from '../options.ts';
+import { jsonOption, layoutOption, numericsOption, threadsOption } from '../options.ts';
 import { ProgressLine, writeJson } from '../output.ts';
 
 interface CrossvalOptions {
@@ -27,6 +27,7 @@ interface CrossvalOptions {
   readonly exact?: true;
   readonly numerics?: Numerics;
   readonly layout: I2sLayout;
+  readonly threads: number | 'auto';
   readonly json?: true;
 }
 
@@ -71,6 +72,7 @@ export function addCrossvalCommand(program: Command, io: Io, setExitCode: (code:
     .option('--exact', 'every bit must be equal (default: within the tolerances of the parity playbook)')
     .addOption(numericsOption().default(undefined, 'every build in the recording'))
     .addOption(layoutOption())
+    .addOption(threadsOption())
     .addOption(jsonOption())
     .addHelpText(
       'after',
@@ -154,10 +156,10 @@ async function climb(
   reference: RecordedReference,
   file: ModelFile,
   sha256: string,
-  { exact, layout }: CrossvalOptions,
+  { exact, layout, threads }: CrossvalOptions,
   io: Io,
 ): Promise<LadderReport> {
-  using model = await file.load({ numerics: reference.numerics as Numerics, i2sLayout: layout });
+  using model = await file.load({ numerics: reference.numerics as Numerics, i2sLayout: layout, threads });
   using ours = engineSide(model, file.tokenizer(), sha256);
   using progress = new ProgressLine(io);
   return await runLadder({

@@ -8,7 +8,15 @@ import { EXIT_CODES_HELP } from '../exit-codes.ts';
 import type { Io } from '../io.ts';
 import { type ModelFile, openModelFile, sha256OfFile } from '../model-file.ts';
 import { NpyFile } from '../npy-file.ts';
-import { jsonOption, layoutOption, modeOption, numericsOption, tokenIds, wholeNumber } from '../options.ts';
+import {
+  jsonOption,
+  layoutOption,
+  modeOption,
+  numericsOption,
+  tokenIds,
+  wholeNumber,
+  threadsOption,
+} from '../options.ts';
 import { table, writeJson } from '../output.ts';
 
 interface LogitsOptions {
@@ -20,6 +28,7 @@ interface LogitsOptions {
   readonly mode: EvaluationMode;
   readonly numerics: Numerics;
   readonly layout: I2sLayout;
+  readonly threads: number | 'auto';
   readonly greedy: number;
   readonly npy?: string;
   readonly json?: true;
@@ -61,6 +70,7 @@ export function addLogitsCommand(program: Command, io: Io): void {
     .addOption(modeOption())
     .addOption(numericsOption().default('avx512'))
     .addOption(layoutOption())
+    .addOption(threadsOption())
     .addOption(new Option('--greedy <count>', 'also decode this many ids greedily').default(0).argParser(wholeNumber))
     .option('--npy <file>', 'write the logits there, f32 [positions, vocabulary], over a file of that name')
     .addOption(jsonOption())
@@ -77,11 +87,11 @@ ${EXIT_CODES_HELP}`,
 }
 
 async function logits(options: LogitsOptions, io: Io): Promise<void> {
-  const { model: path, mode, numerics, layout, json } = options;
+  const { model: path, mode, numerics, layout, threads, json } = options;
   const { signal } = io;
   await using file = await openModelFile(path, io);
   const ids = await readIds(options, file);
-  using model = await file.load({ numerics, i2sLayout: layout });
+  using model = await file.load({ numerics, i2sLayout: layout, threads });
   using session = model.createSession();
   requireRoom(ids.length, options.greedy, session.contextLength);
 

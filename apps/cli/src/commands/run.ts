@@ -7,7 +7,15 @@ import { type Command, Option } from 'commander';
 import { EXIT_CODES_HELP } from '../exit-codes.ts';
 import type { Io } from '../io.ts';
 import { openModelFile, sha256OfFile } from '../model-file.ts';
-import { jsonOption, layoutOption, nonNegative, numericsOption, seedNumber, wholeNumber } from '../options.ts';
+import {
+  jsonOption,
+  layoutOption,
+  nonNegative,
+  numericsOption,
+  seedNumber,
+  wholeNumber,
+  threadsOption,
+} from '../options.ts';
 import { writeJson } from '../output.ts';
 
 interface RunOptions {
@@ -20,6 +28,7 @@ interface RunOptions {
   readonly topK: number;
   readonly numerics: Numerics;
   readonly layout: I2sLayout;
+  readonly threads: number | 'auto';
   readonly json?: true;
 }
 
@@ -40,6 +49,7 @@ export function addRunCommand(program: Command, io: Io): void {
     )
     .addOption(numericsOption().default('avx512'))
     .addOption(layoutOption())
+    .addOption(threadsOption())
     .addOption(jsonOption())
     .addHelpText(
       'after',
@@ -56,7 +66,7 @@ ${EXIT_CODES_HELP}`,
 }
 
 async function run(options: RunOptions, io: Io): Promise<void> {
-  const { model: path = fileURLToPath(modelUrl), prompt, tokens: maxTokens, numerics, layout, json } = options;
+  const { model: path = fileURLToPath(modelUrl), prompt, tokens: maxTokens, numerics, layout, threads, json } = options;
   const { signal } = io;
   const sampling = options.greedy
     ? undefined
@@ -65,7 +75,7 @@ async function run(options: RunOptions, io: Io): Promise<void> {
 
   await using file = await openModelFile(path, io);
   const tokenizer = file.tokenizer();
-  using model = await file.load({ numerics, i2sLayout: layout });
+  using model = await file.load({ numerics, i2sLayout: layout, threads });
   using session = model.createSession();
   const ids = tokenizer.encode(prompt);
 
