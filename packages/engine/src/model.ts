@@ -7,7 +7,8 @@ import {
   loadKernels,
   type WasmKernels,
 } from '@bittern/kernels';
-import { type ModelConfig, readConfig } from './config.ts';
+import { requireRunnable } from './check.ts';
+import type { ModelConfig } from './config.ts';
 import { EngineError } from './errors.ts';
 import { refuseUnknownOptions, refuseUnlessOneOf } from './options.ts';
 import { Session, type SessionModel } from './session.ts';
@@ -40,7 +41,7 @@ export interface LoadModelOptions {
  * Loads a BitNet model from a GGUF file.
  *
  * @throws {GgufError} from `@bittern/gguf-parser` for a file that is damaged
- * @throws {EngineError} for a model that cannot be run here: unsupported architecture or shape, missing or unused tensor
+ * @throws {EngineError} for a model that cannot be run here: the first problem of {@link checkModel}, or bad weights
  * @throws {KernelError} from `@bittern/kernels` where WebAssembly SIMD or memory is lacking
  */
 export async function loadModel(
@@ -62,14 +63,13 @@ export async function loadModel(
   refuseUnlessOneOf('kernels', variant, ['auto', ...KERNEL_VARIANTS]);
 
   const gguf = isGgufFile(source) ? source : await openGguf(source, signal ? { signal } : {});
-  const embedding = gguf.tensors.get('token_embd.weight');
-  const config = readConfig(gguf.metadata, embedding?.shape[0]);
+  const config = requireRunnable(gguf, onWarning);
   const kernels = await loadKernels({
     variant,
     threads: threads === 'auto' ? threadsFor(gguf.source.sizeBytes) : threads,
   });
   try {
-    const weights = await loadWeights(gguf, config, kernels, { i2sLayout, signal, onProgress, onWarning });
+    const weights = await loadWeights(gguf, config, kernels, { i2sLayout, signal, onProgress });
     return new Model(gguf, numerics, { config, weights, kernels, lanes: numerics === 'avx512' ? 16 : 8 });
   } catch (error) {
     kernels.dispose();
