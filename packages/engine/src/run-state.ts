@@ -68,7 +68,9 @@ export class RunState {
       this.sines = this.#allocate(2 * contextLength * headDim);
       this.keyCache = Array.from({ length: blockCount }, () => this.#allocate(cacheBytes));
       this.valueCache = Array.from({ length: blockCount }, () => this.#allocate(cacheBytes));
-      kernels.reserveScratch(Math.max(4 * widest, attentionScratchBytes(headCount, headCountKv, headDim, this.cells)));
+      kernels.reserveScratch(
+        Math.max(4 * widest + 256, attentionScratchBytes(headCount, headCountKv, headDim, this.cells)),
+      );
     } catch (error) {
       this.free();
       throw error;
