@@ -51,9 +51,11 @@ export function wideKernelsAreExact(kernels: KernelExports, memory: KernelMemory
       return results(kernels.i2sGemvWide, kernels.i2sGemmWide) === results(reference.i2sGemv, reference.i2sGemm);
     });
 
-  let ok = exact();
-  for (let call = 0; ok && call < WARM_UP_CALLS; call++) results(kernels.i2sGemvWide, kernels.i2sGemmWide);
-  ok &&= exact();
+  const warmUp = (): true => {
+    for (let call = 0; call < WARM_UP_CALLS; call++) results(kernels.i2sGemvWide, kernels.i2sGemmWide);
+    return true;
+  };
+  const ok = exact() && warmUp() && exact();
   for (const pointer of [weights, values, scales, sums, out, scratch]) memory.free(pointer);
   return ok;
 }
