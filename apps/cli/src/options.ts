@@ -1,4 +1,5 @@
 import { EVALUATION_MODES, I2S_LAYOUTS, NUMERICS } from '@bittern/engine';
+import type { GgufDialectName } from '@bittern/gguf-parser';
 import { InvalidArgumentError, Option } from 'commander';
 
 // Options that several commands have, and the parsers of their values.
@@ -10,6 +11,13 @@ export function numericsOption(): Option {
 export function layoutOption(): Option {
   const description = 'how the file packs I2_S weights, which it does not say';
   return new Option('--layout <layout>', description).choices([...I2S_LAYOUTS]).default('128x32');
+}
+
+const DIALECTS: readonly GgufDialectName[] = ['ggml', 'bitnet.cpp', 'bitnet.cpp-2026'];
+
+export function dialectOption(): Option {
+  const description = 'what the numbers of tensor types mean (default: decided from the file)';
+  return new Option('--dialect <name>', description).choices([...DIALECTS]);
 }
 
 export function modeOption(): Option {

@@ -7,7 +7,8 @@ import {
   loadKernels,
   type WasmKernels,
 } from '@bittern/kernels';
-import { type ModelConfig, readConfig } from './config.ts';
+import { requireRunnable } from './check.ts';
+import type { ModelConfig } from './config.ts';
 import { EngineError } from './errors.ts';
 import { refuseUnknownOptions, refuseUnlessOneOf } from './options.ts';
 import { Session, type SessionModel } from './session.ts';
@@ -21,7 +22,10 @@ export const NUMERICS: readonly Numerics[] = ['avx2', 'avx512'];
 export interface LoadModelOptions {
   /** Default `avx512`. */
   readonly numerics?: Numerics;
-  /** How the file packs I2_S weights, which it does not say. Default `128x32`, that of all released files. */
+  /**
+   * How the file packs I2_S weights, which it does not say. Default: as the file was opened, which is `128x32` unless
+   * told otherwise, the layout of all released files.
+   */
   readonly i2sLayout?: I2sLayout;
   /** Default `auto`: the fastest that is exact here. Results are the same. */
   readonly kernels?: KernelVariant | 'auto';
@@ -45,7 +49,7 @@ export interface LoadModelOptions {
  * Loads a BitNet model from a GGUF file.
  *
  * @throws {GgufError} from `@bittern/gguf-parser` for a file that is damaged
- * @throws {EngineError} for a model that cannot be run here: unsupported architecture or shape, missing or unused tensor
+ * @throws {EngineError} for a model that cannot be run here: the first problem of {@link checkModel}, or bad weights
  * @throws {KernelError} from `@bittern/kernels` where WebAssembly SIMD or memory is lacking
  */
 export async function loadModel(
@@ -54,7 +58,6 @@ export async function loadModel(
 ): Promise<Model> {
   const {
     numerics = 'avx512',
-    i2sLayout = '128x32',
     kernels: variant = 'auto',
     threads = 'auto',
     revectorize = false,
@@ -73,19 +76,19 @@ export async function loadModel(
     'onWarning',
   ]);
   refuseUnlessOneOf('numerics', numerics, NUMERICS);
-  refuseUnlessOneOf('i2sLayout', i2sLayout, I2S_LAYOUTS);
   refuseUnlessOneOf('kernels', variant, ['auto', ...KERNEL_VARIANTS]);
 
   const gguf = isGgufFile(source) ? source : await openGguf(source, signal ? { signal } : {});
-  const embedding = gguf.tensors.get('token_embd.weight');
-  const config = readConfig(gguf.metadata, embedding?.shape[0]);
+  const { i2sLayout = gguf.i2sLayout } = options;
+  refuseUnlessOneOf('i2sLayout', i2sLayout, I2S_LAYOUTS);
+  const config = requireRunnable(gguf, onWarning);
   const kernels = await loadKernels({
     variant,
     threads: threads === 'auto' ? threadsFor(gguf.source.sizeBytes) : threads,
     revectorize,
   });
   try {
-    const weights = await loadWeights(gguf, config, kernels, { i2sLayout, signal, onProgress, onWarning });
+    const weights = await loadWeights(gguf, config, kernels, { i2sLayout, signal, onProgress });
     return new Model(gguf, numerics, { config, weights, kernels, lanes: numerics === 'avx512' ? 16 : 8 });
   } catch (error) {
     kernels.dispose();
