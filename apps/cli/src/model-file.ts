@@ -80,6 +80,7 @@ export async function openModelFile(path: string, io: Io): Promise<ModelFile> {
           numerics,
           i2sLayout,
           threads,
+          revectorize: true, // on Node 24 and newer, if its self-test passes
           signal,
           onWarning,
           onProgress: ({ loadedBytes, totalBytes }) =>

@@ -47,7 +47,7 @@ export function forward(
   const quantize = (width: number): void => kernels.quantizeRows(s.normed, 0, n, width, s.values, s.scales, s.sums);
   /** out = matrix · quantized rows */
   const linear = ({ codes, rows, columns, scale }: TernaryMatrix, out: Pointer, name?: string): void => {
-    if (n === 1) kernels.i2sGemv(codes, 0, rows, columns, scale, s.values, s.scales, s.sums, out);
+    if (n === 1) kernels.i2sGemv(codes, 0, rows, columns, scale, s.values, s.scales, s.sums, out, kernels.scratch);
     else kernels.i2sGemm(codes, 0, rows, columns, scale, s.values, s.scales, s.sums, n, out, rows, kernels.scratch);
     if (name !== undefined) taps?.emit(name, [n, rows], out);
   };

@@ -22,10 +22,18 @@ export const NUMERICS: readonly Numerics[] = ['avx2', 'avx512'];
 export interface LoadModelOptions {
   /** Default `avx512`. */
   readonly numerics?: Numerics;
-  /** How the file packs I2_S weights, which it does not say. Default `128x32`, that of all released files. */
+  /**
+   * How the file packs I2_S weights, which it does not say. Default: as the file was opened, which is `128x32` unless
+   * told otherwise, the layout of all released files.
+   */
   readonly i2sLayout?: I2sLayout;
   /** Default `auto`: the fastest that is exact here. Results are the same. */
   readonly kernels?: KernelVariant | 'auto';
+  /**
+   * Default false. True tries V8's experimental revectorizer, for the whole process: faster ternary products where it
+   * works (`model.revectorized`). Results are the same.
+   */
+  readonly revectorize?: boolean;
   /**
    * Threads that share each operation; results do not depend on it. Default `auto`: as many as the machine runs at
    * once, but one for a model of less than 64 MB, where waiting for each other costs more than sharing saves, and one
@@ -50,23 +58,34 @@ export async function loadModel(
 ): Promise<Model> {
   const {
     numerics = 'avx512',
-    i2sLayout = '128x32',
     kernels: variant = 'auto',
     threads = 'auto',
+    revectorize = false,
     signal,
     onProgress,
     onWarning,
   } = options;
-  refuseUnknownOptions(options, ['numerics', 'i2sLayout', 'kernels', 'threads', 'signal', 'onProgress', 'onWarning']);
+  refuseUnknownOptions(options, [
+    'numerics',
+    'i2sLayout',
+    'kernels',
+    'threads',
+    'revectorize',
+    'signal',
+    'onProgress',
+    'onWarning',
+  ]);
   refuseUnlessOneOf('numerics', numerics, NUMERICS);
-  refuseUnlessOneOf('i2sLayout', i2sLayout, I2S_LAYOUTS);
   refuseUnlessOneOf('kernels', variant, ['auto', ...KERNEL_VARIANTS]);
 
   const gguf = isGgufFile(source) ? source : await openGguf(source, signal ? { signal } : {});
+  const { i2sLayout = gguf.i2sLayout } = options;
+  refuseUnlessOneOf('i2sLayout', i2sLayout, I2S_LAYOUTS);
   const config = requireRunnable(gguf, onWarning);
   const kernels = await loadKernels({
     variant,
     threads: threads === 'auto' ? threadsFor(gguf.source.sizeBytes) : threads,
+    revectorize,
   });
   try {
     const weights = await loadWeights(gguf, config, kernels, { i2sLayout, signal, onProgress });
@@ -110,6 +129,11 @@ export class Model {
   /** Which kernels run: a matter of speed, not of results. */
   get kernelVariant(): WasmKernels['variant'] {
     return this.#use().kernels.variant;
+  }
+
+  /** Whether the ternary products are those for V8's revectorizer. */
+  get revectorized(): boolean {
+    return this.#use().kernels.revectorized;
   }
 
   get threads(): number {

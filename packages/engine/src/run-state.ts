@@ -53,7 +53,7 @@ function arrayBytes(
     cosines: 2 * contextLength * headDim,
     sines: 2 * contextLength * headDim,
     cache: 2 * kvLength * cells,
-    scratch: Math.max(4 * widest, attentionScratchBytes(headCount, headCountKv, headDim, cells)),
+    scratch: Math.max(4 * widest + 256, attentionScratchBytes(headCount, headCountKv, headDim, cells)),
   };
 }
 

@@ -55,8 +55,8 @@ export function referenceKernels(memory: KernelMemory): Kernels {
       }
     },
 
-    i2sGemv(weights, rowBegin, rowEnd, width, weightScale, values, scales, sums, out) {
-      kernels.i2sGemm(weights, rowBegin, rowEnd, width, weightScale, values, scales, sums, 1, out, rowEnd, 0);
+    i2sGemv(weights, rowBegin, rowEnd, width, weightScale, values, scales, sums, out, scratch) {
+      kernels.i2sGemm(weights, rowBegin, rowEnd, width, weightScale, values, scales, sums, 1, out, rowEnd, scratch);
     },
 
     i2sGemm(weights, rowBegin, rowEnd, width, weightScale, values, scales, sums, count, out, outStride) {
