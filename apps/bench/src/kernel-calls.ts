@@ -59,7 +59,7 @@ export function kernelCalls(kernels: WasmKernels, shape: ModelShape, options: Ke
   const valueCache = memory.allocate(2 * kvLength * cells);
   const cosines = f32((cells * headDim) / 2);
   const sines = f32((cells * headDim) / 2);
-  kernels.reserveScratch(Math.max(4 * widest, attentionScratchBytes(headCount, headCountKv, headDim, cells)));
+  kernels.reserveScratch(Math.max(4 * widest + 256, attentionScratchBytes(headCount, headCountKv, headDim, cells)));
   fillWithF16(memory.bytes(keys, 2 * kvLength * cells));
   fillWithF16(memory.bytes(valueCache, 2 * kvLength * cells));
   kernels.quantizeRows(x, 0, rows, widest, values, scales, sums);
@@ -80,14 +80,14 @@ export function kernelCalls(kernels: WasmKernels, shape: ModelShape, options: Ke
         name: 'i2sGemv',
         detail: `${m}x${k} stream`,
         limit: 'read',
-        call: () => kernels.i2sGemv(weights.next(matrixBytes), 0, m, k, 1, values, scales, sums, out),
+        call: () => kernels.i2sGemv(weights.next(matrixBytes), 0, m, k, 1, values, scales, sums, out, kernels.scratch),
       },
       {
         ...described,
         name: 'i2sGemv',
         detail: `${m}x${k} hot`,
         limit: 'int8',
-        call: () => kernels.i2sGemv(weights.pointer, 0, m, k, 1, values, scales, sums, out),
+        call: () => kernels.i2sGemv(weights.pointer, 0, m, k, 1, values, scales, sums, out, kernels.scratch),
       },
       {
         name: 'i2sGemm',

@@ -47,7 +47,7 @@ function layerSubjects(kernels: WasmKernels, shape: LayerShape, tokens: readonly
   const sums = memory.allocate(4 * most);
   const out = memory.allocate(4 * most * widest);
   memory.f32(scales, most).fill(1);
-  kernels.reserveScratch(4 * widest);
+  kernels.reserveScratch(4 * widest + 256);
 
   return tokens.map((count) => {
     const call = new RepeatedCall(kernels, () => {
