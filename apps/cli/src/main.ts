@@ -33,7 +33,9 @@ export async function main(argv: readonly string[], io: Io): Promise<ExitCode> {
     .addHelpText('after', `\n${EXIT_CODES_HELP}`);
   addRunCommand(program, io);
   addLogitsCommand(program, io);
-  addTokenizeCommand(program, io);
+  addTokenizeCommand(program, io, (code) => {
+    exitCode = code;
+  });
   addInspectCommand(program, io);
   addCrossvalCommand(program, io, (code) => {
     exitCode = code;

@@ -3,7 +3,6 @@ import { createReadStream } from 'node:fs';
 import { type I2sLayout, loadModel, type Model, type Numerics } from '@bittern/engine';
 import { type GgufFile, openGguf } from '@bittern/gguf-parser';
 import { openFile } from '@bittern/gguf-parser/node';
-import { type Tokenizer, tokenizerFromGguf } from '@bittern/tokenizer';
 import { inFile } from './errors.ts';
 import type { Io } from './io.ts';
 import { ProgressLine, warn } from './output.ts';
@@ -12,7 +11,6 @@ import { ProgressLine, warn } from './output.ts';
 export interface ModelFile extends AsyncDisposable {
   readonly path: string;
   readonly gguf: GgufFile;
-  tokenizer(): Tokenizer;
   load(options: {
     readonly numerics: Numerics;
     readonly i2sLayout: I2sLayout;
@@ -30,13 +28,6 @@ export async function openModelFile(path: string, io: Io): Promise<ModelFile> {
     return {
       path,
       gguf,
-      tokenizer() {
-        try {
-          return tokenizerFromGguf(gguf.metadata, { onWarning });
-        } catch (error) {
-          throw inFile(path, error);
-        }
-      },
       async load({ numerics, i2sLayout, threads }) {
         using progress = new ProgressLine(io);
         try {

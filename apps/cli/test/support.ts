@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { openGguf } from '@bittern/gguf-parser';
 import { modelUrl, recordingUrl } from '@bittern/storyteller';
@@ -18,6 +19,8 @@ export interface Outcome {
 }
 
 export interface RunOptions {
+  /** Standard input, in pieces. */
+  readonly stdin?: readonly Uint8Array[];
   readonly isTTY?: boolean;
   readonly signal?: AbortSignal;
   /** Called before each write to stdout; what it throws is the write's failure. */
@@ -27,10 +30,11 @@ export interface RunOptions {
 
 /** Runs a command in this process. */
 export async function bittern(argv: readonly string[], options: RunOptions = {}): Promise<Outcome> {
-  const { isTTY = false, signal = new AbortController().signal, onWrite, onProgress } = options;
+  const { stdin = [], isTTY = false, signal = new AbortController().signal, onWrite, onProgress } = options;
   let stdout = '';
   let stderr = '';
   const code = await main(argv, {
+    stdin: Readable.from(stdin),
     stdout: {
       async write(text) {
         onWrite?.(text);
