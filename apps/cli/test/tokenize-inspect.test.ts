@@ -11,7 +11,7 @@ describe('tokenize', () => {
     const { text, ids } = recording.runs[0]!;
     const { code, stdout } = await bittern(['tokenize', '-m', MODEL, '-p', text]);
     expect(code).toBe(0);
-    const lines = stdout.trimEnd().split('\n');
+    const lines = stdout.slice(stdout.indexOf('\nid ')).trim().split('\n').slice(1);
     expect(lines.map((line) => Number.parseInt(line, 10))).toEqual(ids);
     const pieces = lines.map((line) => JSON.parse(line.slice(line.indexOf('"'))) as string);
     expect(pieces.slice(1).join('')).toBe(text);
@@ -20,7 +20,7 @@ describe('tokenize', () => {
   const prompts = recording.runs.filter(({ reference, mode }) => reference === 'avx2' && mode === 'sequential');
   test.each(prompts)('--json gives the ids of bitnet.cpp for $text', async ({ text, ids }) => {
     const { stdout } = await bittern(['tokenize', '-m', MODEL, '-p', text, '--special', '--json']);
-    expect(JSON.parse(stdout)).toEqual({ ids, pieces: expect.any(Array) });
+    expect(JSON.parse(stdout)).toMatchObject({ count: ids.length, ids });
   });
 
   test('--no-bos leaves BOS out, and special tokens are parsed only with --special', async () => {
