@@ -18,10 +18,7 @@ interface Abbreviated {
   readonly first?: Readable | Abbreviated | (Readable | Abbreviated)[];
 }
 
-type MetadataEntry = { readonly key: string; readonly type: string } & (
-  | { readonly value: Readable }
-  | Abbreviated
-);
+type MetadataEntry = { readonly key: string; readonly type: string } & ({ readonly value: Readable } | Abbreviated);
 
 export interface MetadataListing {
   /** In the file. */

@@ -3,7 +3,6 @@ import { createReadStream } from 'node:fs';
 import { type I2sLayout, loadModel, type Model, type Numerics } from '@bittern/engine';
 import { type GgufDialectName, type GgufFile, type GgufSource, openGguf, openUrl } from '@bittern/gguf-parser';
 import { openFile } from '@bittern/gguf-parser/node';
-import { type Tokenizer, tokenizerFromGguf } from '@bittern/tokenizer';
 import { inFile, UnusableFileError, UsageError } from './errors.ts';
 import type { Io } from './io.ts';
 import { ProgressLine, warn } from './output.ts';
@@ -16,7 +15,6 @@ export interface OpenedFile extends AsyncDisposable {
 
 /** A model of which the weights can be loaded. */
 export interface ModelFile extends OpenedFile {
-  tokenizer(): Tokenizer;
   load(options: {
     readonly numerics: Numerics;
     readonly i2sLayout: I2sLayout;
@@ -66,13 +64,6 @@ export async function openModelFile(path: string, io: Io): Promise<ModelFile> {
   const file = await openGgufFile(path, io);
   return {
     ...file,
-    tokenizer() {
-      try {
-        return tokenizerFromGguf(file.gguf.metadata, { onWarning });
-      } catch (error) {
-        throw inFile(path, error);
-      }
-    },
     async load({ numerics, i2sLayout, threads }) {
       using progress = new ProgressLine(io);
       try {

@@ -12,16 +12,18 @@ import {
 } from '@bittern/crossval';
 import { type I2sLayout, type Numerics, NUMERICS } from '@bittern/engine';
 import { modelUrl, recordingUrl } from '@bittern/storyteller';
+import type { Tokenizer } from '@bittern/tokenizer';
 import type { Command } from 'commander';
 import { engineSide } from '../engine-side.ts';
 import { inFile, isUnusable, messageOf, NotComparedError, UsageError } from '../errors.ts';
 import { EXIT_CODES, EXIT_CODES_HELP, type ExitCode } from '../exit-codes.ts';
 import type { Io } from '../io.ts';
 import { type ModelFile, openModelFile, sha256OfFile } from '../model-file.ts';
-import { jsonOption, layoutOption, numericsOption, threadsOption } from '../options.ts';
+import { jsonOption, layoutOption, numericsOption, preOption, threadsOption, tokenizerOption } from '../options.ts';
 import { ProgressLine, writeJson } from '../output.ts';
+import { loadTokenizer, type TokenizerSelection } from '../tokenizer-file.ts';
 
-interface CrossvalOptions {
+interface CrossvalOptions extends TokenizerSelection {
   readonly model?: string;
   readonly reference?: string;
   readonly exact?: true;
@@ -71,6 +73,8 @@ export function addCrossvalCommand(program: Command, io: Io, setExitCode: (code:
     .option('--reference <folder>', "recording of bitnet.cpp on that model (default: the storyteller's)")
     .option('--exact', 'every bit must be equal (default: within the tolerances of the parity playbook)')
     .addOption(numericsOption().default(undefined, 'every build in the recording'))
+    .addOption(tokenizerOption())
+    .addOption(preOption())
     .addOption(layoutOption())
     .addOption(threadsOption())
     .addOption(jsonOption())
@@ -124,8 +128,11 @@ async function climbAll(options: CrossvalOptions, io: Io): Promise<LadderReport[
         'Give that model with -m, or a recording of yours with --reference.',
     );
   }
+  const { tokenizer } = await loadTokenizer(file, options, io);
   const reports: LadderReport[] = [];
-  for (const reference of references) reports.push(await climb(recording, reference, file, sha256, options, io));
+  for (const reference of references) {
+    reports.push(await climb(recording, reference, file, tokenizer, sha256, options, io));
+  }
   return reports;
 }
 
@@ -155,12 +162,13 @@ async function climb(
   recording: Recording,
   reference: RecordedReference,
   file: ModelFile,
+  tokenizer: Tokenizer,
   sha256: string,
   { exact, layout, threads }: CrossvalOptions,
   io: Io,
 ): Promise<LadderReport> {
   using model = await file.load({ numerics: reference.numerics as Numerics, i2sLayout: layout, threads });
-  using ours = engineSide(model, file.tokenizer(), sha256);
+  using ours = engineSide(model, tokenizer, sha256);
   using progress = new ProgressLine(io);
   return await runLadder({
     ours,
