@@ -116,7 +116,7 @@ async function listSources(folder: string): Promise<string[]> {
       if (entry.isDirectory() && !skipped.has(entry.name)) await walk(path);
       if (!entry.isFile()) continue;
       const name = relative(folder, path).split(sep).join('/');
-      if (name === 'package.json' || (name.endsWith('.ts') && !name.endsWith('.d.ts'))) found.push(name);
+      if (name === 'package.json' || (/\.[cm]?[jt]sx?$/.test(name) && !name.endsWith('.d.ts'))) found.push(name);
     }
   }
   await walk(folder);

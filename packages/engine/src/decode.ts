@@ -1,5 +1,5 @@
 import { EngineError } from './errors.ts';
-import { refuseUnlessOneOf } from './options.ts';
+import { refuseUnknownOptions, refuseUnlessOneOf } from './options.ts';
 import type { EvaluateOptions, Session } from './session.ts';
 
 /**
@@ -82,8 +82,12 @@ export async function* generate(
   options: GenerateOptions,
 ): AsyncGenerator<number, void, undefined> {
   const { maxTokens, sampler = argmax, stopIds, onLogits, signal } = options;
+  refuseUnknownOptions(options, ['maxTokens', 'sampler', 'stopIds', 'onLogits', 'signal']);
+  if (!(Number.isInteger(maxTokens) && maxTokens >= 0))
+    throw new RangeError(`maxTokens ${maxTokens} is not a whole number from 0 up.`);
   let row = logits;
   for (let count = 1; count <= maxTokens; count++) {
+    signal?.throwIfAborted();
     onLogits?.(row);
     const id = sampler(row);
     yield id;

@@ -169,7 +169,8 @@ export class Model {
    * @throws {EngineError} ENGINE_BUSY while a session evaluates: await it first
    */
   dispose(): void {
-    for (const session of this.#sessions) session.dispose();
+    // All or none: a session that evaluates refuses.
+    for (const session of [...this.#sessions].toSorted((a, b) => Number(b.busy) - Number(a.busy))) session.dispose();
     this.#parts?.kernels.dispose();
     this.#parts = undefined;
   }

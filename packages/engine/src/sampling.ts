@@ -1,4 +1,5 @@
 import { argmax, notFinite, type Sampler } from './decode.ts';
+import { refuseUnknownOptions } from './options.ts';
 
 export interface SamplerOptions {
   /** Divides the logits; 0 is greedy. Default 0.8. */
@@ -15,6 +16,7 @@ export interface SamplerOptions {
  */
 export function createSampler(options: SamplerOptions): Sampler {
   const { temperature = 0.8, topK = 40, seed } = options;
+  refuseUnknownOptions(options, ['temperature', 'topK', 'seed']);
   if (!(temperature >= 0 && Number.isFinite(temperature)))
     throw new RangeError(`temperature ${temperature} is not a number from 0 up`);
   if (!(Number.isInteger(topK) && topK >= 0)) throw new RangeError(`topK ${topK} is not a whole number from 0 up`);
@@ -39,10 +41,14 @@ export function createSampler(options: SamplerOptions): Sampler {
 
 /** Ids of the `count` largest logits, largest first, equal ones by id. */
 function largest(logits: Float32Array, count: number): number[] {
-  const ids: number[] = [];
+  const bad = logits.findIndex((logit) => !Number.isFinite(logit));
+  if (bad >= 0) throw notFinite(bad, logits[bad]!);
+  if (count === logits.length) {
+    return Array.from(logits.keys()).toSorted((a, b) => logits[b]! - logits[a]! || a - b);
+  }
+  const ids: number[] = []; // insertion: few, of many
   for (let id = 0; id < logits.length; id++) {
     const logit = logits[id]!;
-    if (!Number.isFinite(logit)) throw notFinite(id, logit);
     if (ids.length === count && logit <= logits[ids[count - 1]!]!) continue;
     let low = 0;
     let high = ids.length;

@@ -66,17 +66,18 @@ export class Session {
     refuseUnknownOptions(options, ['logits', 'onLogits', 'onTap', 'signal']);
     refuseUnlessOneOf('logits', logits, ['all', 'last']);
     this.#check();
-    this.checkIds(ids);
+    const own = ids.slice(); // the caller's may change while this waits
+    this.checkIds(own);
     signal?.throwIfAborted();
     const before = { position: this.#position, step: this.#step };
     let last: Float32Array | undefined;
     this.#busy = true;
     try {
-      for (let from = 0; from < ids.length; from += MICRO_BATCH) {
+      for (let from = 0; from < own.length; from += MICRO_BATCH) {
         await nextTurn();
         signal?.throwIfAborted();
-        const piece = ids.slice(from, from + MICRO_BATCH);
-        const isLast = from + piece.length === ids.length;
+        const piece = own.slice(from, from + MICRO_BATCH);
+        const isLast = from + piece.length === own.length;
         const wanted = logits === 'all' ? 'all' : isLast ? 'last' : 'none';
         this.#run(piece, wanted, onTap, (row, position) => {
           last = row;
@@ -90,6 +91,11 @@ export class Session {
       this.#busy = false;
     }
     return last!;
+  }
+
+  /** Whether an evaluation runs. */
+  get busy(): boolean {
+    return this.#busy;
   }
 
   /** Empties the cache: the next id is at position 0. */

@@ -89,6 +89,12 @@ describe.each(VARIANTS)('the reference as recorded, %s kernels', (variant) => {
   );
 });
 
+test.each([2, 3])('%i threads give the same bits as one', { timeout: 60_000 }, async (threads) => {
+  const { bytes, recording } = open(TINY);
+  const load = (numerics: Numerics) => loadModel(bytes, { numerics, threads, revectorize: threads === 3 });
+  expect(await compareAll(recording, load)).toEqual(TINY.recorded);
+});
+
 describe('layout 64x16', () => {
   /** Of the file that `tools/oracle/make_model.py OUT --packing i2_s-64x16` writes: the same weights. */
   const ARM_SHA256 = '124de5d24813b15a5971c1e124f1002f847fad7402831d1c0938421f2597dbe7';

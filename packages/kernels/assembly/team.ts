@@ -25,23 +25,30 @@ const BARRIER_SLEEPERS: usize = 192;
 /** Tens of microseconds: longer than a fair share of work lasts, shorter than a time slice. */
 const SPINS: i32 = 20_000;
 
-/** A thread that does not arrive for a minute is lost. No kernel call of one thread takes as long. */
+/**
+ * A thread that does not arrive for a minute is lost: a share of one kernel call takes far less, the longest (attention
+ * of 512 rows without relaxed SIMD) some seconds.
+ */
 const WAIT_NS: i64 = 100_000_000;
-const MOST_WAITS: i32 = 600;
+const MOST_WAITS: i64 = 600;
+
+/** For a thread that may not sleep, and has no clock: some minutes. */
+const MOST_LOOKS: i64 = 50_000_000_000;
 
 /** Waits until the word at `address` is not `old`; false if the team has failed or a minute has passed. */
 function awaitChange(team: usize, address: usize, old: i32, sleepers: usize, maySleep: bool, forever: bool): bool {
   for (let i = 0; i < SPINS; i++) if (atomic.load<i32>(address) != old) return true;
-  let waits = 0;
+  let waits: i64 = 0;
+  const most = maySleep ? MOST_WAITS : MOST_LOOKS;
   atomic.add<i32>(sleepers, 1);
   while (atomic.load<i32>(address) == old) {
-    if (atomic.load<i32>(team + FAILED) || (!forever && waits > MOST_WAITS)) {
+    if (atomic.load<i32>(team + FAILED) || (!forever && waits > most)) {
       atomic.sub<i32>(sleepers, 1);
       return false;
     }
     if (maySleep) {
       if (atomic.wait<i32>(address, old, WAIT_NS) == AtomicWaitResult.TIMED_OUT) waits++;
-    }
+    } else waits++;
   }
   atomic.sub<i32>(sleepers, 1);
   return true;

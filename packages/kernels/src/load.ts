@@ -1,7 +1,7 @@
 import type { Kernels, Pointer } from './contract.ts';
 import { KernelError } from './errors.ts';
 import { KernelMemory } from './memory.ts';
-import { turnOnRevectorizer, wideKernelsAreExact } from './revectorize.ts';
+import { turnOnRevectorizer, wideKernelsAreExact, wideKernelsAreFaster } from './revectorize.ts';
 import { type KernelExports, type TeamExports, ThreadTeam } from './team.ts';
 
 /**
@@ -28,9 +28,10 @@ export interface LoadKernelsOptions {
    */
   readonly variant?: KernelVariant | 'auto';
   /**
-   * Default false. True turns on V8's revectorizer for the whole process (Node 24 and newer): it joins pairs of 128-bit
-   * instructions to 256-bit ones, and is experimental. {@link WasmKernels.revectorized} tells whether it is used: only
-   * if a self-test, before and after the optimizing compiler has run, finds every bit right.
+   * Default false. True turns on V8's revectorizer for the whole process (Node 24 and newer on x64): it joins pairs of
+   * 128-bit instructions to 256-bit ones, and is experimental. {@link WasmKernels.revectorized} tells whether products
+   * made for it run: if a self-test, before and after the optimizing compiler has run, finds every bit right, and a
+   * short timing finds them the faster ones.
    */
   readonly revectorize?: boolean;
   /** Default 1. More want a SharedArrayBuffer: in a browser, a page that is cross-origin isolated. */
@@ -102,11 +103,15 @@ async function instantiate(variant: KernelVariant, threads: number, revectorize:
       `The ${variant} kernels round twice in multiply-add on this machine; their results would not be exact. Use "simd128".`,
     );
   }
-  const revectorized = revectorize && variant === 'relaxed' && wideKernelsAreExact(kernels, memory);
+  const revectorized =
+    revectorize &&
+    variant === 'relaxed' &&
+    wideKernelsAreExact(kernels, memory) &&
+    wideKernelsAreFaster(kernels, memory);
   if (threads === 1) return oneThread(kernels, memory, variant, revectorized);
   const team = await ThreadTeam.start(module, kernels, memory, threads);
   return {
-    ...kernels,
+    ...afterFlush(kernels, team),
     ...team.operations,
     ...ternaryOf(team.operations, revectorized),
     variant,
@@ -120,6 +125,21 @@ async function instantiate(variant: KernelVariant, threads: number, revectorize:
     flush: () => team.flush(),
     dispose: () => team.dispose(),
   };
+}
+
+/** The operations that only the first thread does: at once, but after those that were recorded before. */
+function afterFlush(kernels: KernelExports, team: ThreadTeam): KernelExports {
+  const wrapped = Object.entries(kernels).map(([name, operation]) => {
+    if (typeof operation !== 'function') return [name, operation];
+    return [
+      name,
+      (...args: unknown[]): unknown => {
+        team.flush();
+        return operation(...args);
+      },
+    ];
+  });
+  return Object.fromEntries(wrapped) as KernelExports;
 }
 
 type Ternary = Pick<Kernels, 'i2sGemv' | 'i2sGemm'>;
@@ -149,8 +169,9 @@ function oneThread(
     },
     reserveScratch(sizeBytes) {
       if (sizeBytes <= scratch.sizeBytes) return;
+      const pointer = memory.allocate(sizeBytes); // before the old one is let go: it may throw
       if (scratch.sizeBytes > 0) memory.free(scratch.pointer);
-      scratch.pointer = memory.allocate(sizeBytes);
+      scratch.pointer = pointer;
       scratch.sizeBytes = sizeBytes;
     },
     flush() {},

@@ -2,7 +2,8 @@ import { KernelError } from './errors.ts';
 import type { Pointer } from './contract.ts';
 
 const PAGE_BYTES = 65_536;
-const MAX_PAGES = 65_536; // 4 GiB, the limit of 32-bit WebAssembly
+/** 4 GiB, the limit of 32-bit WebAssembly, less one page: the end of an array must be an address, too. */
+const MAX_PAGES = 65_535;
 const ALIGNMENT_BYTES = 64; // a cache line, and more than v128 wants
 
 interface Block {
@@ -26,7 +27,14 @@ export class KernelMemory {
   /** @param options.shared - default false; true for kernels with threads, whose views are over a SharedArrayBuffer */
   constructor(options: { shared?: boolean } = {}) {
     // The first page belongs to the kernels' own constants.
-    this.memory = new WebAssembly.Memory({ initial: 1, maximum: MAX_PAGES, shared: options.shared ?? false });
+    const descriptor = { initial: 1, maximum: MAX_PAGES, shared: options.shared ?? false };
+    try {
+      this.memory = new WebAssembly.Memory(descriptor);
+    } catch (cause) {
+      const message =
+        'There is no room for a WebAssembly memory: the process has too many, or too little address space.';
+      throw new KernelError('KERNELS_OUT_OF_MEMORY', message, { cause });
+    }
     this.#end = PAGE_BYTES;
   }
 

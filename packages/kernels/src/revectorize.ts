@@ -4,13 +4,13 @@ import { referenceKernels } from './reference/kernels.ts';
 import type { KernelExports } from './team.ts';
 
 /**
- * Turns on V8's revectorizer where it works: Node 24 and newer. Code compiled before stays as it is.
+ * Turns on V8's revectorizer where it works: Node 24 and newer on x64. Code compiled before stays as it is.
  *
  * @returns whether it is on
  */
 export function turnOnRevectorizer(): boolean {
   const major = Number(globalThis.process?.versions?.node?.split('.')[0]);
-  if (!(major >= 24)) return false;
+  if (!(major >= 24) || globalThis.process.arch !== 'x64') return false;
   globalThis.process.getBuiltinModule('node:v8').setFlagsFromString('--experimental-wasm-revectorize');
   return true;
 }
@@ -69,4 +69,29 @@ function codesOf(input: number, index: number): number {
 function valueOf(input: number, index: number): number {
   if (input < 6) return input < 3 ? -128 : 127;
   return ((index * 7919) % 256) - 128;
+}
+
+const TIMED_ROWS = 32;
+const TIMED_WIDTH = 2560;
+
+/** Whether the products for the revectorizer are the faster ones here: without 256-bit integer SIMD they are slower. */
+export function wideKernelsAreFaster(kernels: KernelExports, memory: KernelMemory): boolean {
+  const weights = memory.allocate((TIMED_ROWS * TIMED_WIDTH) / 4);
+  const values = memory.allocate(TIMED_WIDTH);
+  const scales = memory.allocate(4);
+  const sums = memory.allocate(4);
+  const out = memory.allocate(4 * TIMED_ROWS);
+  const scratch = memory.allocate(64);
+  const time = (gemv: Kernels['i2sGemv']): number => {
+    const start = performance.now();
+    for (let call = 0; call < 20; call++) {
+      gemv(weights, 0, TIMED_ROWS, TIMED_WIDTH, 1, values, scales, sums, out, scratch);
+    }
+    return performance.now() - start;
+  };
+  // In turn, so that both see the same noise; the first rounds compile.
+  const rounds = Array.from({ length: 40 }, () => [time(kernels.i2sGemvWide), time(kernels.i2sGemv)] as const);
+  const [wide, plain] = [0, 1].map((side) => Math.min(...rounds.slice(20).map((round) => round[side]!)));
+  for (const pointer of [weights, values, scales, sums, out, scratch]) memory.free(pointer);
+  return wide! < plain!;
 }

@@ -143,10 +143,12 @@ export class ThreadTeam {
   reserveScratch(sizeBytes: number): void {
     if (sizeBytes <= this.#scratchBytes) return;
     this.flush();
-    if (this.#scratchBytes > 0) this.#memory.free(this.#scratch);
     // A multiple of 128 bytes: no two threads write to one cache line, nor to neighbours that are fetched in pairs.
-    this.#scratchBytes = Math.ceil(sizeBytes / 128) * 128;
-    this.#scratch = this.#memory.allocate(this.#scratchBytes * this.threads);
+    const scratchBytes = Math.ceil(sizeBytes / 128) * 128;
+    const scratch = this.#memory.allocate(scratchBytes * this.threads); // before the old one is let go: it may throw
+    if (this.#scratchBytes > 0) this.#memory.free(this.#scratch);
+    this.#scratchBytes = scratchBytes;
+    this.#scratch = scratch;
     this.#setWord(SCRATCH, this.#scratch);
     this.#setWord(SCRATCH_BYTES, this.#scratchBytes);
   }
@@ -188,7 +190,8 @@ export class ThreadTeam {
   }
 
   #record(code: number, signature: string, args: readonly number[]): void {
-    if (this.#length + args.length + 1 > PROGRAM_WORDS) this.flush();
+    if (this.#lost !== undefined) throw workerFailed(this.#lost);
+    if (this.#length + signature.length + 1 > PROGRAM_WORDS) this.flush();
     this.#words[this.#length++] = code;
     for (let i = 0; i < signature.length; i++) {
       if (signature[i] === 'f') this.#reals[this.#length++] = args[i]!;

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { KERNEL_VARIANTS, loadKernels } from '../src/load.ts';
+import { loadKernels } from '../src/load.ts';
+import { VARIANTS } from './variants.ts';
 import { referenceKernels } from '../src/reference/kernels.ts';
 import type { Kernels, Lanes, Pointer } from '../src/contract.ts';
 
@@ -33,7 +34,7 @@ const vectors = JSON.parse(readFileSync(new URL('vectors/kernels.json', import.m
 
 const LANES: readonly Lanes[] = [8, 16];
 
-for (const implementation of ['reference', ...KERNEL_VARIANTS] as const) {
+for (const implementation of ['reference', ...VARIANTS] as const) {
   describe(`${implementation} kernels against the oracle`, async () => {
     const wasm = await loadKernels({ variant: implementation === 'reference' ? 'auto' : implementation });
     const { memory } = wasm;

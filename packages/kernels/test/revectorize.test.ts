@@ -1,26 +1,31 @@
 import { afterAll, describe, expect, test } from 'vitest';
-import { conformanceCases } from '../src/conformance.ts';
+import { conformanceCases, type KernelsUnderTest } from '../src/conformance.ts';
 import { loadKernels } from '../src/load.ts';
+import type { KernelExports } from '../src/team.ts';
+import { VARIANTS } from './variants.ts';
 
 // The revectorizer changes how every kernel is compiled, for the whole process: so all of them run under it here, often
 // enough for the optimizing compiler. This file has a process of its own.
 
-const supported = Number(process.versions.node.split('.')[0]) >= 24;
-
-describe.each([1, 2])('revectorized kernels, %i thread(s)', async (threads) => {
-  const kernels = await loadKernels({ variant: 'relaxed', threads, revectorize: true });
+describe.each([1, 2])('kernels under the revectorizer, %i thread(s)', async (threads) => {
+  const kernels = await loadKernels({ variant: VARIANTS[0]!, threads, revectorize: true });
   afterAll(() => kernels.dispose());
-
-  test('are chosen where Node has the revectorizer', () => {
-    expect(kernels.revectorized).toBe(supported);
+  // The products made for it, whether or not they are the faster ones here.
+  const { i2sGemvWide, i2sGemmWide } = kernels as unknown as KernelExports;
+  const wide: KernelsUnderTest = Object.create(kernels, {
+    i2sGemv: { value: i2sGemvWide },
+    i2sGemm: { value: i2sGemmWide },
   });
 
   test.each(conformanceCases())('$name', (testCase) => {
-    for (let repeat = 0; repeat < 5; repeat++) expect(testCase.run(kernels)).toBeGreaterThan(0);
+    for (let repeat = 0; repeat < 5; repeat++) {
+      expect(testCase.run(kernels)).toBeGreaterThan(0);
+      expect(testCase.run(wide)).toBeGreaterThan(0);
+    }
   });
 });
 
-test('plain kernels, without being asked to', async () => {
-  const kernels = await loadKernels({ variant: 'relaxed' });
-  expect(kernels.revectorized).toBe(false);
+test('nothing is revectorized without being asked to, nor without relaxed SIMD', async () => {
+  expect((await loadKernels()).revectorized).toBe(false);
+  expect((await loadKernels({ variant: 'simd128', revectorize: true })).revectorized).toBe(false);
 });

@@ -64,11 +64,33 @@ describe('a team of threads', () => {
     kernels.dispose();
   });
 
+  test('what only the first thread does comes after what was recorded before it', async () => {
+    const kernels = await loadKernels({ threads: 2 });
+    const [a, b] = [kernels.memory.allocate(16), kernels.memory.allocate(16)];
+    kernels.memory.f32(a, 4).fill(1);
+    kernels.add(a, a, 4, a);
+    kernels.multiplyAdd(a, a, a, 4, b);
+    expect([...kernels.memory.f32(b, 4)]).toEqual([6, 6, 6, 6]);
+    kernels.dispose();
+  });
+
+  test.each([1, 2])('scratch that cannot grow stays as it was, %i thread(s)', async (threads) => {
+    const kernels = await loadKernels({ threads });
+    kernels.reserveScratch(256);
+    const { scratch } = kernels;
+    expect(() => kernels.reserveScratch(2 ** 33)).toThrow(KernelError);
+    expect(kernels.scratch).toBe(scratch);
+    const other = kernels.memory.allocate(256);
+    expect(Math.abs(other - scratch)).toBeGreaterThanOrEqual(256);
+    kernels.dispose();
+  });
+
   test('no call succeeds after dispose', async () => {
     const kernels = await loadKernels({ threads: 2 });
     kernels.dispose();
     kernels.dispose();
     expect(() => kernels.flush()).toThrow('disposed');
+    expect(() => kernels.add(64, 64, 4, 64)).toThrow('disposed');
   });
 
   test.each([0, -1, 1.5, Number.NaN])('%d threads are refused', async (threads) => {
