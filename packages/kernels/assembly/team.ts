@@ -4,9 +4,10 @@ import { attention, storeKeysValues } from './attention';
 import { add, reluSquaredGate, siluGate } from './elementwise';
 import { f16Gemm, f16Gemv, roundToF16, widenF16 } from './f16-matmul';
 import { i2sGemm, i2sGemv } from './i2s';
-import { quantizeRows } from './quantize';
+import { quantizeRows, quantizeRowsTl1 } from './quantize';
 import { rmsNorm } from './rms-norm';
 import { ropeNeox } from './rope';
+import { tl1Gemv } from './tl1';
 
 // Shared words, by their byte offset from `team`; those that are written often have a cache line of their own.
 const EPOCH: usize = 0; // counts programs
@@ -167,6 +168,16 @@ function step(p: usize, thread: i32, threads: i32, scratch: usize): usize {
       const silu = address(p, 5);
       siluGate(address(p, 0) + at, address(p, 1) + at, end - begin, word(p, 3), address(p, 4) + at, silu ? silu + at : 0);
       return p + 7 * 4;
+    }
+    case 14: {
+      const begin = share(word(p, 1), word(p, 2), 1, thread, threads), end = share(word(p, 1), word(p, 2), 1, thread + 1, threads);
+      quantizeRowsTl1(word(p, 0), begin, end, word(p, 3), word(p, 4), word(p, 5), word(p, 6));
+      return p + 8 * 4;
+    }
+    case 15: {
+      const begin = share(word(p, 1), word(p, 2), 32, thread, threads), end = share(word(p, 1), word(p, 2), 32, thread + 1, threads);
+      tl1Gemv(word(p, 0), begin, end, word(p, 3), real(p, 4), word(p, 5), word(p, 6), word(p, 7), scratch);
+      return p + 10 * 4;
     }
     default:
       unreachable();

@@ -24,7 +24,9 @@ type SharedOperation =
   | 'roundToF16'
   | 'add'
   | 'reluSquaredGate'
-  | 'siluGate';
+  | 'siluGate'
+  | 'quantizeRowsTl1'
+  | 'tl1Gemv';
 
 /**
  * Their arguments: i for an i32 word, f for an f32 one, s for the scratch, which
@@ -45,6 +47,8 @@ const OPERATIONS: Readonly<Record<SharedOperation, string>> = {
   add: 'iiii',
   reluSquaredGate: 'iiiiii',
   siluGate: 'iiiiii',
+  quantizeRowsTl1: 'iiiiiii',
+  tl1Gemv: 'iiiifiiis',
 };
 
 const PROGRAM_WORDS = 1 << 16;
