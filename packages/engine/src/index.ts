@@ -12,6 +12,7 @@ export { EngineError, type EngineErrorCode } from './errors.ts';
 export { loadModel, type LoadModelOptions, Model, NUMERICS, type Numerics } from './model.ts';
 export { createSampler, type SamplerOptions } from './sampling.ts';
 export { type EvaluateOptions, Session } from './session.ts';
+export { TL1_KERNELS, type Tl1Kernel, type Tl1Tilings } from './tl1.ts';
 export type { OnTap, Tap } from './trace.ts';
 export type { LoadProgress } from './weights.ts';
-export { I2S_LAYOUTS, type I2sLayout } from '@bittern/kernels';
+export { I2S_LAYOUTS, type I2sLayout, type Tl1Tiling } from '@bittern/kernels';

@@ -11,6 +11,7 @@ import { type ModelConfig, readConfig } from './config.ts';
 import { EngineError } from './errors.ts';
 import { refuseUnknownOptions, refuseUnlessOneOf } from './options.ts';
 import { Session, type SessionModel } from './session.ts';
+import { TL1_KERNELS, type Tl1Kernel, type Tl1Tilings } from './tl1.ts';
 import { type LoadProgress, loadWeights } from './weights.ts';
 
 /** The reference build whose bits are reproduced: its vector width decides the order of float sums (numerics, section 5.3). */
@@ -23,6 +24,13 @@ export interface LoadModelOptions {
   readonly numerics?: Numerics;
   /** How the file packs I2_S weights, which it does not say. Default `128x32`, that of all released files. */
   readonly i2sLayout?: I2sLayout;
+  /**
+   * How the file packs TL1 weights, which it does not say either; needed for a file that has them. A wrong one is not
+   * noticed, and gives wrong logits.
+   */
+  readonly tl1Tiling?: Tl1Tilings;
+  /** Default `transcode`, the faster. Results are the same. */
+  readonly tl1Kernel?: Tl1Kernel;
   /** Default `auto`: the fastest that is exact here. Results are the same. */
   readonly kernels?: KernelVariant | 'auto';
   /**
@@ -35,6 +43,18 @@ export interface LoadModelOptions {
   readonly onProgress?: (progress: LoadProgress) => void;
   readonly onWarning?: (message: string) => void;
 }
+
+const KNOWN_OPTIONS: readonly (keyof LoadModelOptions)[] = [
+  'numerics',
+  'i2sLayout',
+  'tl1Tiling',
+  'tl1Kernel',
+  'kernels',
+  'threads',
+  'signal',
+  'onProgress',
+  'onWarning',
+];
 
 /**
  * Loads a BitNet model from a GGUF file.
@@ -50,15 +70,18 @@ export async function loadModel(
   const {
     numerics = 'avx512',
     i2sLayout = '128x32',
+    tl1Tiling = {},
+    tl1Kernel = 'transcode',
     kernels: variant = 'auto',
     threads = 'auto',
     signal,
     onProgress,
     onWarning,
   } = options;
-  refuseUnknownOptions(options, ['numerics', 'i2sLayout', 'kernels', 'threads', 'signal', 'onProgress', 'onWarning']);
+  refuseUnknownOptions(options, KNOWN_OPTIONS);
   refuseUnlessOneOf('numerics', numerics, NUMERICS);
   refuseUnlessOneOf('i2sLayout', i2sLayout, I2S_LAYOUTS);
+  refuseUnlessOneOf('tl1Kernel', tl1Kernel, TL1_KERNELS);
   refuseUnlessOneOf('kernels', variant, ['auto', ...KERNEL_VARIANTS]);
 
   const gguf = isGgufFile(source) ? source : await openGguf(source, signal ? { signal } : {});
@@ -69,8 +92,21 @@ export async function loadModel(
     threads: threads === 'auto' ? threadsFor(gguf.source.sizeBytes) : threads,
   });
   try {
-    const weights = await loadWeights(gguf, config, kernels, { i2sLayout, signal, onProgress, onWarning });
-    return new Model(gguf, numerics, { config, weights, kernels, lanes: numerics === 'avx512' ? 16 : 8 });
+    const weights = await loadWeights(gguf, config, kernels, {
+      i2sLayout,
+      tl1Tiling,
+      tl1Kernel,
+      signal,
+      onProgress,
+      onWarning,
+    });
+    return new Model(gguf, numerics, {
+      config,
+      weights,
+      kernels,
+      lanes: numerics === 'avx512' ? 16 : 8,
+      tl1Kernel: weights.ternaryType === 'TL1' ? tl1Kernel : undefined,
+    });
   } catch (error) {
     kernels.dispose();
     throw error;
@@ -110,6 +146,11 @@ export class Model {
   /** Which kernels run: a matter of speed, not of results. */
   get kernelVariant(): WasmKernels['variant'] {
     return this.#use().kernels.variant;
+  }
+
+  /** How TL1 weights are run, too; undefined where the file has none. */
+  get tl1Kernel(): Tl1Kernel | undefined {
+    return this.#use().tl1Kernel;
   }
 
   get threads(): number {

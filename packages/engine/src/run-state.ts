@@ -39,7 +39,8 @@ export class RunState {
   readonly #memory: KernelMemory;
   readonly #pointers: Pointer[] = [];
 
-  constructor(config: ModelConfig, kernels: WasmKernels, contextLength: number) {
+  /** @param usesTables - whether weights are run by TL1's look-up tables */
+  constructor(config: ModelConfig, kernels: WasmKernels, contextLength: number, usesTables: boolean) {
     const { embeddingLength, feedForwardLength, headCount, headCountKv, headDim, vocabSize, blockCount, ropeFreqBase } =
       config;
     this.#config = config;
@@ -68,7 +69,9 @@ export class RunState {
       this.sines = this.#allocate(2 * contextLength * headDim);
       this.keyCache = Array.from({ length: blockCount }, () => this.#allocate(cacheBytes));
       this.valueCache = Array.from({ length: blockCount }, () => this.#allocate(cacheBytes));
-      kernels.reserveScratch(Math.max(4 * widest, attentionScratchBytes(headCount, headCountKv, headDim, this.cells)));
+      // Unpacked rows, or the tables of TL1, which are larger
+      const linearBytes = (usesTables ? 16 : 4) * widest;
+      kernels.reserveScratch(Math.max(linearBytes, attentionScratchBytes(headCount, headCountKv, headDim, this.cells)));
     } catch (error) {
       this.free();
       throw error;

@@ -1,10 +1,16 @@
 import type { GgufFile, GgufTensor } from '@bittern/gguf-parser';
-import type { I2sLayout, KernelMemory, Pointer, WasmKernels } from '@bittern/kernels';
+import type { I2sLayout, KernelMemory, Pointer, Tl1Tiling, WasmKernels } from '@bittern/kernels';
 import type { ModelConfig } from './config.ts';
 import { EngineError } from './errors.ts';
+import { missingTilings, type Tl1Kernel, tl1TilingOf, type Tl1Tilings } from './tl1.ts';
 
-/** A ternary matrix [rows, columns] in the kernels' row-pair layout, and its one scale. */
+/** The type of a file's ternary matrices, all of them. They are quantized for by different rules (numerics, 3 and 4). */
+export type TernaryType = 'I2_S' | 'TL1';
+
+/** A ternary matrix [rows, columns] and its one scale. */
 export interface TernaryMatrix {
+  /** What the kernels call row pairs and tiles: see `packRowPairs` and `tl1ToTiles` there. */
+  readonly layout: 'row-pairs' | 'tl1-tiles';
   readonly rows: number;
   readonly columns: number;
   readonly codes: Pointer;
@@ -27,6 +33,7 @@ interface LayerWeights {
 }
 
 export interface Weights {
+  readonly ternaryType: TernaryType;
   readonly tokenEmbd: Pointer; // f16 [vocabSize, embeddingLength]; also the output head
   readonly layers: readonly LayerWeights[];
   readonly outputNorm: Pointer; // [embeddingLength]
@@ -39,6 +46,8 @@ export interface LoadProgress {
 
 export interface LoadWeightsOptions {
   readonly i2sLayout: I2sLayout;
+  readonly tl1Tiling: Tl1Tilings;
+  readonly tl1Kernel: Tl1Kernel;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
   readonly onWarning?: ((message: string) => void) | undefined;
@@ -54,7 +63,8 @@ const CHUNK_BYTES = 8 << 20;
  * Streams every tensor of the model into the kernels' memory. All are checked before the first byte is read: each
  * that the model needs is there with its shape and type, and none is left over.
  *
- * @throws {EngineError} ENGINE_MISSING_TENSOR, ENGINE_TENSOR_MISMATCH, ENGINE_UNUSED_TENSOR, ENGINE_INVALID_WEIGHTS
+ * @throws {EngineError} ENGINE_MISSING_TENSOR, ENGINE_TENSOR_MISMATCH, ENGINE_UNUSED_TENSOR, ENGINE_TL1_TILING,
+ *   ENGINE_INVALID_WEIGHTS
  */
 export async function loadWeights(
   gguf: GgufFile,
@@ -85,19 +95,23 @@ export async function loadWeights(
   });
   const outputNorm = plan.array('output_norm.weight', 'F32', [embeddingLength]);
   plan.refuseUnused();
+  plan.refuseMissingTilings();
 
   await plan.run();
-  return { tokenEmbd, layers, outputNorm };
+  return { ternaryType: plan.ternaryType, tokenEmbd, layers, outputNorm };
 }
 
 /** The loads of one file: first all checked and given their place, then all run. */
 class LoadPlan {
+  readonly ternaryType: TernaryType;
   readonly #gguf: GgufFile;
   readonly #kernels: WasmKernels;
   readonly #memory: KernelMemory;
   readonly #options: LoadWeightsOptions;
   readonly #used = new Set<string>();
   readonly #loads: (() => Promise<void>)[] = [];
+  /** TL1 matrices for which no tiling was given. */
+  readonly #missingTilings = new Set<string>();
   readonly #totalBytes: number;
   #loadedBytes = 0;
 
@@ -106,6 +120,7 @@ class LoadPlan {
     this.#kernels = kernels;
     this.#memory = kernels.memory;
     this.#options = options;
+    this.ternaryType = gguf.tensors.get('blk.0.attn_q.weight')?.type === 'TL1' ? 'TL1' : 'I2_S';
     this.#totalBytes = [...gguf.tensors.values()].reduce((sum, tensor) => sum + tensor.sizeBytes, 0);
   }
 
@@ -117,15 +132,23 @@ class LoadPlan {
     return pointer;
   }
 
-  /** An I2_S tensor, repacked. The result's `scale` holds from when the plan has run. */
+  /** An I2_S or TL1 tensor, repacked. The result's `scale` holds from when the plan has run. */
   ternary(name: string, rows: number, columns: number): TernaryMatrix {
-    const tensor = this.#take(name, 'I2_S', [rows, columns]);
-    if (rows % 4 !== 0) {
+    const tensor = this.#take(name, this.ternaryType, [rows, columns]);
+    const { tl1Tiling, tl1Kernel } = this.#options;
+    const layout = this.ternaryType === 'TL1' && tl1Kernel === 'lut' ? 'tl1-tiles' : 'row-pairs';
+    let tiling: Tl1Tiling | undefined;
+    if (this.ternaryType === 'TL1') {
+      tiling = tl1TilingOf(tl1Tiling, rows, columns);
+      if (tiling === undefined) this.#missingTilings.add(`${rows}x${columns}`);
+    } else if (rows % 4 !== 0) {
       throw new EngineError('ENGINE_TENSOR_MISMATCH', `Tensor "${name}" has ${rows} rows; I2_S needs a multiple of 4.`);
     }
-    const matrix = { rows, columns, codes: this.#memory.allocate((rows * columns) / 4), scale: Number.NaN };
+    const codes = this.#memory.allocate((rows * columns) / 4);
+    const matrix: TernaryMatrix & { scale: number } = { layout, rows, columns, codes, scale: Number.NaN };
     this.#loads.push(async () => {
-      matrix.scale = await this.#repack(tensor, matrix);
+      await (tiling === undefined ? this.#repackI2s(tensor, matrix) : this.#repackTl1(tensor, matrix, tiling));
+      matrix.scale = await this.#readScale(tensor, (rows * columns) / 4);
     });
     return matrix;
   }
@@ -147,6 +170,10 @@ class LoadPlan {
         `"${IGNORED_TENSOR}" is ignored: as in bitnet.cpp, the token embedding is the output head.`,
       );
     }
+  }
+
+  refuseMissingTilings(): void {
+    if (this.#missingTilings.size > 0) throw missingTilings(this.#missingTilings);
   }
 
   async run(): Promise<void> {
@@ -184,28 +211,60 @@ class LoadPlan {
     }
   }
 
-  async #repack(tensor: GgufTensor, { rows, columns, codes }: TernaryMatrix): Promise<number> {
-    const rowBytes = columns / 4;
-    const rowsPerChunk = Math.min(rows, Math.max(2, Math.floor(CHUNK_BYTES / rowBytes / 2) * 2));
+  async #repackI2s(tensor: GgufTensor, { rows, columns, codes }: TernaryMatrix): Promise<void> {
     const layout = this.#options.i2sLayout === '128x32' ? 128 : 64;
+    await this.#repack(tensor, rows, columns, 2, (packed, count, row) => {
+      const bad = this.#kernels.packRowPairs(packed, count, columns, layout, codes + (row * columns) / 4);
+      if (bad < 0) return;
+      throw invalid(
+        `Tensor "${tensor.name}" holds the code 3 in row ${row + bad}; I2_S has only 0, 1 and 2. The file is damaged or not I2_S.`,
+      );
+    });
+  }
+
+  async #repackTl1(tensor: GgufTensor, matrix: TernaryMatrix, tiling: Tl1Tiling): Promise<void> {
+    const { layout, rows, columns, codes } = matrix;
+    const repack = layout === 'tl1-tiles' ? this.#kernels.tl1ToTiles : this.#kernels.tl1ToRowPairs;
+    await this.#repack(tensor, rows, columns, tiling[0], (packed, count, row) => {
+      const bad = repack(packed, count, columns, ...tiling, codes + (row * columns) / 4);
+      if (bad < 0) return;
+      throw invalid(
+        `Tensor "${tensor.name}" holds a pair code above 8 in row ${row + bad}, which TL1 does not have. The file is damaged or not TL1.`,
+      );
+    });
+  }
+
+  /**
+   * Reads a ternary matrix in pieces.
+   *
+   * @param unit - pieces are of a multiple of this many rows, which divides `rows`
+   * @param repack - called for each piece with where it is, how many rows it has and its first row
+   */
+  async #repack(
+    tensor: GgufTensor,
+    rows: number,
+    columns: number,
+    unit: number,
+    repack: (packed: Pointer, count: number, row: number) => void,
+  ): Promise<void> {
+    const rowBytes = columns / 4;
+    const rowsPerChunk = Math.min(rows, Math.max(1, Math.floor(CHUNK_BYTES / rowBytes / unit)) * unit);
     const staging = this.#memory.allocate(rowsPerChunk * rowBytes);
     try {
       for (let row = 0; row < rows; row += rowsPerChunk) {
         const count = Math.min(rowsPerChunk, rows - row);
         const packed = await this.#read(tensor, row * rowBytes, count * rowBytes);
         this.#memory.bytes(staging, packed.length).set(packed);
-        const bad = this.#kernels.packRowPairs(staging, count, columns, layout, codes + row * rowBytes);
-        if (bad >= 0) {
-          throw invalid(
-            `Tensor "${tensor.name}" holds the code 3 in row ${row + bad}; I2_S has only 0, 1 and 2. The file is damaged or not I2_S.`,
-          );
-        }
+        repack(staging, count, row);
       }
     } finally {
       this.#memory.free(staging);
     }
-    // The tensor's one scale stands behind its codes, in the first 4 of 32 bytes (numerics, section 1.2).
-    const trailer = await this.#read(tensor, rows * rowBytes, tensor.sizeBytes - rows * rowBytes);
+  }
+
+  /** A ternary tensor's one scale stands behind its codes, in the first 4 of 32 bytes (numerics, section 1.2). */
+  async #readScale(tensor: GgufTensor, codeBytes: number): Promise<number> {
+    const trailer = await this.#read(tensor, codeBytes, tensor.sizeBytes - codeBytes);
     const scale = new DataView(trailer.buffer, trailer.byteOffset).getFloat32(0, true);
     if (!Number.isFinite(scale)) {
       throw invalid(`The scale of tensor "${tensor.name}" is ${scale}. The file is damaged.`);

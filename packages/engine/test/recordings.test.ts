@@ -1,8 +1,15 @@
 import { describe, expect, test } from 'vitest';
-import { type EvaluationMode, loadModel, type Model, type Numerics } from '../src/index.ts';
+import {
+  type EvaluationMode,
+  loadModel,
+  type Model,
+  type Numerics,
+  TL1_KERNELS,
+  type Tl1Tilings,
+} from '../src/index.ts';
 import { type Fixture, RECORDED, TINY } from './fixtures.ts';
 import { compute, positionsOf, readBytes, readJson, sha256, trace, type TraceNode } from './parity.ts';
-import { toLayout64x16 } from './patch.ts';
+import { toLayout64x16, toTl1 } from './patch.ts';
 import { VARIANTS } from './variants.ts';
 
 /** The parts of a recording.json (format: packages/crossval, recording-format.ts) that are compared here. */
@@ -104,6 +111,54 @@ describe('layout 64x16', () => {
     const { bytes, recording } = open(TINY);
     const [run] = recording.runs;
     using model = await loadModel(bytes, { i2sLayout: '64x16' });
+    const { rows } = await compute(model.createSession(), run!.ids, run!.mode, 0);
+    const same = rows.filter((row, index) => row === run!.rows[index]!.sha256);
+    expect(rows).toHaveLength(run!.rows.length);
+    expect(same).toEqual([]);
+  });
+});
+
+describe('TL1', () => {
+  /** Of the file that `tools/oracle/make_model.py OUT --packing tl1 --tl1-tiling FILE` writes: the same weights. */
+  const TL1_SHA256 = 'ca49b9c4cb951bdfe5c382b87e924cc246a073c75e5929e23d9641d25a5cef50';
+  const TILING: Tl1Tilings = {
+    '256x256': [128, 64, 32],
+    '128x256': [128, 64, 32],
+    '768x256': [256, 128, 64],
+    '256x768': [128, 64, 32],
+  };
+
+  const cases = TL1_KERNELS.flatMap((tl1Kernel) => [1, 2].map((threads) => ({ tl1Kernel, threads })));
+  test.each(cases)(
+    'the same weights give the same bits: $tl1Kernel, $threads thread(s)',
+    { timeout: 60_000 },
+    async ({ tl1Kernel, threads }) => {
+      const { bytes, recording } = open(TINY);
+      const repacked = await toTl1(bytes, TILING);
+      expect(sha256(repacked)).toBe(TL1_SHA256);
+      const compared = await compareAll(recording, async (numerics) => {
+        const model = await loadModel(repacked, { numerics, threads, tl1Kernel, tl1Tiling: TILING });
+        expect([model.tl1Kernel, model.threads]).toEqual([tl1Kernel, threads]);
+        return model;
+      });
+      expect(compared).toEqual(TINY.recorded);
+    },
+  );
+
+  test.each(TL1_KERNELS)('%s in plain SIMD128', { timeout: 60_000 }, async (tl1Kernel) => {
+    const { bytes, recording } = open(TINY);
+    const repacked = await toTl1(bytes, TILING);
+    const compared = await compareAll(recording, (numerics) =>
+      loadModel(repacked, { numerics, kernels: 'simd128', tl1Kernel, tl1Tiling: TILING }),
+    );
+    expect(compared).toEqual(TINY.recorded);
+  });
+
+  test('reading a file by another tiling is not noticed, and gives other logits', async () => {
+    const { bytes, recording } = open(TINY);
+    const [run] = recording.runs;
+    const repacked = await toTl1(bytes, TILING);
+    using model = await loadModel(repacked, { tl1Tiling: { ...TILING, '256x256': [128, 64, 64] } });
     const { rows } = await compute(model.createSession(), run!.ids, run!.mode, 0);
     const same = rows.filter((row, index) => row === run!.rows[index]!.sha256);
     expect(rows).toHaveLength(run!.rows.length);
