@@ -57,8 +57,8 @@ export async function setData(bytes: Bytes, name: string, offsetBytes: number, d
   return copy;
 }
 
-export function f32(value: number): Uint8Array {
-  return new Uint8Array(new Float32Array([value]).buffer);
+export function f32(...values: number[]): Uint8Array {
+  return new Uint8Array(new Float32Array(values).buffer);
 }
 
 /** The I2_S tensors of a 128x32 file in the layout 64x16, one weight at a time. Shares nothing with the kernels' code. */
