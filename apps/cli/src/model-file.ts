@@ -1,23 +1,29 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { type I2sLayout, loadModel, type Model, type Numerics } from '@bittern/engine';
+import { type I2sLayout, loadModel, type Model, type Numerics, type Tl1Kernel } from '@bittern/engine';
 import { type GgufFile, openGguf } from '@bittern/gguf-parser';
 import { openFile } from '@bittern/gguf-parser/node';
 import { type Tokenizer, tokenizerFromGguf } from '@bittern/tokenizer';
 import { inFile } from './errors.ts';
 import type { Io } from './io.ts';
 import { ProgressLine, warn } from './output.ts';
+import { readTl1Tiling } from './tl1-tiling-file.ts';
+
+/** How to load a model: the values of the options that `run`, `logits` and `crossval` share. */
+export interface LoadOptions {
+  readonly layout: I2sLayout;
+  /** Path of a file. */
+  readonly tl1Tiling?: string;
+  readonly tl1Kernel: Tl1Kernel;
+  readonly threads: number | 'auto';
+}
 
 /** A model file that is open: metadata is read, weights are not. */
 export interface ModelFile extends AsyncDisposable {
   readonly path: string;
   readonly gguf: GgufFile;
   tokenizer(): Tokenizer;
-  load(options: {
-    readonly numerics: Numerics;
-    readonly i2sLayout: I2sLayout;
-    readonly threads: number | 'auto';
-  }): Promise<Model>;
+  load(numerics: Numerics, options: LoadOptions): Promise<Model>;
 }
 
 /** Opens a model file. Errors name it; warnings and progress go to stderr. */
@@ -37,12 +43,15 @@ export async function openModelFile(path: string, io: Io): Promise<ModelFile> {
           throw inFile(path, error);
         }
       },
-      async load({ numerics, i2sLayout, threads }) {
+      async load(numerics, { layout, tl1Tiling, tl1Kernel, threads }) {
+        const tilings = tl1Tiling === undefined ? {} : await readTl1Tiling(tl1Tiling);
         using progress = new ProgressLine(io);
         try {
           return await loadModel(gguf, {
             numerics,
-            i2sLayout,
+            i2sLayout: layout,
+            tl1Tiling: tilings,
+            tl1Kernel,
             threads,
             signal,
             onWarning,

@@ -1,13 +1,6 @@
 import { GgufError, openGguf } from '@bittern/gguf-parser';
 import { describe, expect, test } from 'vitest';
-import {
-  EngineError,
-  type EngineErrorCode,
-  generate,
-  loadModel,
-  TL1_KERNELS,
-  type Tl1Tilings,
-} from '../src/index.ts';
+import { EngineError, type EngineErrorCode, generate, loadModel, TL1_KERNELS, type Tl1Tilings } from '../src/index.ts';
 import { tinyBytes } from './fixtures.ts';
 import { f32, rename, setData, setTensorType, setValue, swapDims, toTl1 } from './patch.ts';
 

@@ -9,7 +9,16 @@ import {
   type Tl1Tilings,
 } from '../src/index.ts';
 import { type Fixture, RECORDED, TINY, tinyBytes } from './fixtures.ts';
-import { compute, digest, positionsOf, readBytes, readJson, sha256, trace, type TraceNode } from './parity.ts';
+import {
+  compute,
+  digest as digestOf,
+  positionsOf,
+  readBytes,
+  readJson,
+  sha256,
+  trace,
+  type TraceNode,
+} from './parity.ts';
 import { f32, setData, toLayout64x16, toTl1 } from './patch.ts';
 import { VARIANTS } from './variants.ts';
 
@@ -155,25 +164,28 @@ describe('TL1', () => {
     expect(compared).toEqual(TINY.recorded);
   });
 
-  test.each(TL1_KERNELS)('small rows and rows of zeros are quantized by the rule of their type: %s', async (tl1Kernel) => {
-    // Rows below 1e-5, where I2_S and TL1 differ (numerics, section 4), and rows of zeros. Digests by tools/oracle.
-    const changed = await setData(tinyBytes(), 'blk.1.attn_norm.weight', 0, f32(...Array<number>(256).fill(1e-6)));
-    const i2s = await setData(changed, 'blk.2.ffn_norm.weight', 0, f32(...Array<number>(256).fill(0)));
-    const tl1 = await toTl1(i2s, TILING);
-    const rows = [];
-    for (const bytes of [i2s, tl1]) {
-      using model = await loadModel(bytes, { tl1Kernel, tl1Tiling: TILING });
-      for (const mode of ['batch-all', 'sequential'] as const) {
-        rows.push(digest(await prefill(model.createSession(), [502, 311, 480, 305], mode)));
+  test.each(TL1_KERNELS)(
+    'small rows and rows of zeros are quantized by the rule of their type: %s',
+    async (tl1Kernel) => {
+      // Rows below 1e-5, where I2_S and TL1 differ (numerics, section 4), and rows of zeros. Digests by tools/oracle.
+      const changed = await setData(tinyBytes(), 'blk.1.attn_norm.weight', 0, f32(...Array<number>(256).fill(1e-6)));
+      const i2s = await setData(changed, 'blk.2.ffn_norm.weight', 0, f32(...Array<number>(256).fill(0)));
+      const tl1 = await toTl1(i2s, TILING);
+      const rows = [];
+      for (const bytes of [i2s, tl1]) {
+        using model = await loadModel(bytes, { tl1Kernel, tl1Tiling: TILING });
+        for (const mode of ['batch-all', 'sequential'] as const) {
+          rows.push(digestOf(await prefill(model.createSession(), [502, 311, 480, 305], mode)));
+        }
       }
-    }
-    expect(rows).toEqual([
-      'f8db5b0c6b3e4a187afce55c8e45fa6e19783aa552750af137491a02cb9f7c96',
-      '3ac430d60800b45e19bfdc01e9a651f9249a34f7c1a7fa6f608ad79126ef196c',
-      'a01d4567b4ebd303cf88e7fb3fff9a9262ed538a2bd13e809fe0a6339047fbb2',
-      'e20cbc33ca438ebc6c80da9e03ac2b0a247b1e4597c5c435a46e849859d5be47',
-    ]);
-  });
+      expect(rows).toEqual([
+        'f8db5b0c6b3e4a187afce55c8e45fa6e19783aa552750af137491a02cb9f7c96',
+        '3ac430d60800b45e19bfdc01e9a651f9249a34f7c1a7fa6f608ad79126ef196c',
+        'a01d4567b4ebd303cf88e7fb3fff9a9262ed538a2bd13e809fe0a6339047fbb2',
+        'e20cbc33ca438ebc6c80da9e03ac2b0a247b1e4597c5c435a46e849859d5be47',
+      ]);
+    },
+  );
 
   test('reading a file by another tiling is not noticed, and gives other logits', async () => {
     const { bytes, recording } = open(TINY);

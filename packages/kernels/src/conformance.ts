@@ -325,7 +325,9 @@ function ternaryCases(seed: number): ConformanceCase[] {
     [4, 65_536],
   ] as const) {
     for (const count of [1, 2, 3, 5]) {
-      cases.push(ternaryCase('random', { rows, width, count }, random.codes((rows * width) / 4), random.int8(count * width)));
+      cases.push(
+        ternaryCase('random', { rows, width, count }, random.codes((rows * width) / 4), random.int8(count * width)),
+      );
     }
   }
   for (const count of [1, 4]) {
@@ -391,13 +393,15 @@ function tl1Cases(seed: number): ConformanceCase[] {
             for (let i = 0; i < bad; i++) {
               const at = random.below(nibbles.length);
               const nibble = 9 + random.below(7);
-              nibbles[at] = random.below(2) === 0 ? (nibbles[at]! & 0xf0) | nibble : (nibbles[at]! & 0x0f) | (nibble << 4);
+              nibbles[at] =
+                random.below(2) === 0 ? (nibbles[at]! & 0xf0) | nibble : (nibbles[at]! & 0x0f) | (nibble << 4);
             }
             const packed = arena.input('packed', 'u8', nibbles);
             // Where a row is refused the output is undefined: then only the result counts.
             const out = bad > 0 ? arena.scratch(nibbles.length) : arena.output('out', 'u8', nibbles.length);
             const result = arena.output('result', 'f32', 1);
-            return (kernels) => arena.set(result, kernels[operation](packed, rows, columns, tileRows, tileColumns, innerRows, out));
+            return (kernels) =>
+              arena.set(result, kernels[operation](packed, rows, columns, tileRows, tileColumns, innerRows, out));
           }),
         );
       }

@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { topK } from '@bittern/crossval';
-import { type EvaluationMode, generate, type I2sLayout, type Numerics, prefill } from '@bittern/engine';
+import { type EvaluationMode, generate, type Numerics, prefill } from '@bittern/engine';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { UsageError } from '../errors.ts';
 import { EXIT_CODES_HELP } from '../exit-codes.ts';
 import type { Io } from '../io.ts';
-import { type ModelFile, openModelFile, sha256OfFile } from '../model-file.ts';
+import { type LoadOptions, type ModelFile, openModelFile, sha256OfFile } from '../model-file.ts';
 import { NpyFile } from '../npy-file.ts';
 import {
   jsonOption,
@@ -16,10 +16,12 @@ import {
   tokenIds,
   wholeNumber,
   threadsOption,
+  tl1KernelOption,
+  tl1TilingOption,
 } from '../options.ts';
 import { table, writeJson } from '../output.ts';
 
-interface LogitsOptions {
+interface LogitsOptions extends LoadOptions {
   readonly model: string;
   readonly ids?: readonly number[];
   readonly idsFile?: string;
@@ -27,8 +29,6 @@ interface LogitsOptions {
   readonly special?: true;
   readonly mode: EvaluationMode;
   readonly numerics: Numerics;
-  readonly layout: I2sLayout;
-  readonly threads: number | 'auto';
   readonly greedy: number;
   readonly npy?: string;
   readonly json?: true;
@@ -70,6 +70,8 @@ export function addLogitsCommand(program: Command, io: Io): void {
     .addOption(modeOption())
     .addOption(numericsOption().default('avx512'))
     .addOption(layoutOption())
+    .addOption(tl1TilingOption())
+    .addOption(tl1KernelOption())
     .addOption(threadsOption())
     .addOption(new Option('--greedy <count>', 'also decode this many ids greedily').default(0).argParser(wholeNumber))
     .option('--npy <file>', 'write the logits there, f32 [positions, vocabulary], over a file of that name')
@@ -87,11 +89,11 @@ ${EXIT_CODES_HELP}`,
 }
 
 async function logits(options: LogitsOptions, io: Io): Promise<void> {
-  const { model: path, mode, numerics, layout, threads, json } = options;
+  const { model: path, mode, numerics, json } = options;
   const { signal } = io;
   await using file = await openModelFile(path, io);
   const ids = await readIds(options, file);
-  using model = await file.load({ numerics, i2sLayout: layout, threads });
+  using model = await file.load(numerics, options);
   using session = model.createSession();
   requireRoom(ids.length, options.greedy, session.contextLength);
 

@@ -1,12 +1,12 @@
 import { randomInt } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
 import { fileURLToPath } from 'node:url';
-import { argmax, createSampler, generate, type I2sLayout, type Numerics, prefill } from '@bittern/engine';
+import { argmax, createSampler, generate, type Numerics, prefill } from '@bittern/engine';
 import { modelUrl } from '@bittern/storyteller';
 import { type Command, Option } from 'commander';
 import { EXIT_CODES_HELP } from '../exit-codes.ts';
 import type { Io } from '../io.ts';
-import { openModelFile, sha256OfFile } from '../model-file.ts';
+import { type LoadOptions, openModelFile, sha256OfFile } from '../model-file.ts';
 import {
   jsonOption,
   layoutOption,
@@ -15,10 +15,12 @@ import {
   seedNumber,
   wholeNumber,
   threadsOption,
+  tl1KernelOption,
+  tl1TilingOption,
 } from '../options.ts';
 import { writeJson } from '../output.ts';
 
-interface RunOptions {
+interface RunOptions extends LoadOptions {
   readonly model?: string;
   readonly prompt: string;
   readonly tokens: number;
@@ -27,8 +29,6 @@ interface RunOptions {
   readonly temperature: number;
   readonly topK: number;
   readonly numerics: Numerics;
-  readonly layout: I2sLayout;
-  readonly threads: number | 'auto';
   readonly json?: true;
 }
 
@@ -49,6 +49,8 @@ export function addRunCommand(program: Command, io: Io): void {
     )
     .addOption(numericsOption().default('avx512'))
     .addOption(layoutOption())
+    .addOption(tl1TilingOption())
+    .addOption(tl1KernelOption())
     .addOption(threadsOption())
     .addOption(jsonOption())
     .addHelpText(
@@ -66,7 +68,7 @@ ${EXIT_CODES_HELP}`,
 }
 
 async function run(options: RunOptions, io: Io): Promise<void> {
-  const { model: path = fileURLToPath(modelUrl), prompt, tokens: maxTokens, numerics, layout, threads, json } = options;
+  const { model: path = fileURLToPath(modelUrl), prompt, tokens: maxTokens, numerics, json } = options;
   const { signal } = io;
   const sampling = options.greedy
     ? undefined
@@ -75,7 +77,7 @@ async function run(options: RunOptions, io: Io): Promise<void> {
 
   await using file = await openModelFile(path, io);
   const tokenizer = file.tokenizer();
-  using model = await file.load({ numerics, i2sLayout: layout, threads });
+  using model = await file.load(numerics, options);
   using session = model.createSession();
   const ids = tokenizer.encode(prompt);
 
