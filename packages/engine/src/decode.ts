@@ -46,14 +46,17 @@ export function argmax(logits: Float32Array): number {
   let best = 0;
   for (let id = 0; id < logits.length; id++) {
     const logit = logits[id]!;
-    if (!Number.isFinite(logit))
-      throw new EngineError(
-        'ENGINE_NOT_FINITE',
-        `The logit of id ${id} is ${logit}: the model or its weights are damaged.`,
-      );
+    if (!Number.isFinite(logit)) throw notFinite(id, logit);
     if (logit > logits[best]!) best = id;
   }
   return best;
+}
+
+export function notFinite(id: number, logit: number): EngineError {
+  return new EngineError(
+    'ENGINE_NOT_FINITE',
+    `The logit of id ${id} is ${logit}: the model or its weights are damaged.`,
+  );
 }
 
 export interface GenerateOptions {

@@ -1,5 +1,4 @@
-import { argmax, type Sampler } from './decode.ts';
-import { EngineError } from './errors.ts';
+import { argmax, notFinite, type Sampler } from './decode.ts';
 
 export interface SamplerOptions {
   /** Divides the logits; 0 is greedy. Default 0.8. */
@@ -43,11 +42,7 @@ function largest(logits: Float32Array, count: number): number[] {
   const ids: number[] = [];
   for (let id = 0; id < logits.length; id++) {
     const logit = logits[id]!;
-    if (!Number.isFinite(logit))
-      throw new EngineError(
-        'ENGINE_NOT_FINITE',
-        `The logit of id ${id} is ${logit}: the model or its weights are damaged.`,
-      );
+    if (!Number.isFinite(logit)) throw notFinite(id, logit);
     if (ids.length === count && logit <= logits[ids[count - 1]!]!) continue;
     let low = 0;
     let high = ids.length;

@@ -1,13 +1,12 @@
+import { swapNumbers } from './byte-order.ts';
 import type { GgufErrorCode } from './errors.ts';
 import { GgufError } from './errors.ts';
 import type { GgufLimits } from './limits.ts';
 import type { GgufSource } from './source.ts';
 import { readExactly } from './source.ts';
+import { decodeText, StringTable } from './string-table.ts';
 
 const WINDOW_BYTES = 256 * 1024;
-
-/** ignoreBOM keeps a leading U+FEFF, which is a token of LLaMA-2's vocabulary; without it the string is ''. */
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** Not an error: tells `attempt` how far the window must reach. */
 class WindowTooSmall extends Error {
@@ -32,6 +31,8 @@ export class HeaderCursor {
   readonly limits: GgufLimits;
   /** What is being read, for messages: `metadata entry 3`, `value of "general.name"`. */
   reading = 'the header';
+  /** Of every number; known once the version has been read. */
+  littleEndian = true;
 
   readonly #source: GgufSource;
   readonly #signal: AbortSignal | undefined;
@@ -86,35 +87,35 @@ export class HeaderCursor {
   }
 
   u16(): number {
-    return this.#view.getUint16(this.#take(2), true);
+    return this.#view.getUint16(this.#take(2), this.littleEndian);
   }
 
   i16(): number {
-    return this.#view.getInt16(this.#take(2), true);
+    return this.#view.getInt16(this.#take(2), this.littleEndian);
   }
 
   u32(): number {
-    return this.#view.getUint32(this.#take(4), true);
+    return this.#view.getUint32(this.#take(4), this.littleEndian);
   }
 
   i32(): number {
-    return this.#view.getInt32(this.#take(4), true);
+    return this.#view.getInt32(this.#take(4), this.littleEndian);
   }
 
   f32(): number {
-    return this.#view.getFloat32(this.#take(4), true);
+    return this.#view.getFloat32(this.#take(4), this.littleEndian);
   }
 
   f64(): number {
-    return this.#view.getFloat64(this.#take(8), true);
+    return this.#view.getFloat64(this.#take(8), this.littleEndian);
   }
 
   u64(): bigint {
-    return this.#view.getBigUint64(this.#take(8), true);
+    return this.#view.getBigUint64(this.#take(8), this.littleEndian);
   }
 
   i64(): bigint {
-    return this.#view.getBigInt64(this.#take(8), true);
+    return this.#view.getBigInt64(this.#take(8), this.littleEndian);
   }
 
   /**
@@ -123,33 +124,42 @@ export class HeaderCursor {
    */
   count(): number {
     const at = this.#take(8);
-    return this.#view.getUint32(at, true) + this.#view.getUint32(at + 4, true) * 2 ** 32;
+    const first = this.#view.getUint32(at, this.littleEndian);
+    const second = this.#view.getUint32(at + 4, this.littleEndian);
+    return this.littleEndian ? first + second * 2 ** 32 : second + first * 2 ** 32;
   }
 
-  /** A u64 length and that many bytes of UTF-8. Bytes that are not UTF-8 are an error, never replaced. */
-  string(limit: 'keyBytes' | 'stringBytes' | 'tensorNameBytes'): string {
+  /** A key or a tensor's name: a u64 length and that many bytes of UTF-8. Other bytes are an error, never replaced. */
+  name(limit: 'keyBytes' | 'tensorNameBytes'): string {
     const start = this.#position;
-    const length = this.count();
-    this.requireBytes(length, 1);
-    this.requireLimit(limit, length);
-    const at = this.#take(length);
+    const length = this.#skipString(limit);
+    const end = this.#position - this.#windowStart;
     try {
-      return utf8.decode(this.#window.subarray(at, at + length));
+      return decodeText(this.#window.subarray(end - length, end));
     } catch (cause) {
-      throw this.error(
-        'GGUF_BAD_UTF8',
-        'A string is not UTF-8',
-        'The file is damaged or its converter wrote raw bytes; convert the model again.',
-        start,
-        { cause },
-      );
+      const advice = 'The file is damaged or its converter wrote raw bytes; convert the model again.';
+      throw this.error('GGUF_BAD_UTF8', 'A name is not UTF-8', advice, start, { cause });
     }
   }
 
-  /** A copy of the next bytes, in a buffer of its own that starts at 0. */
-  copyBytes(length: number): Uint8Array<ArrayBuffer> {
-    const at = this.#take(length);
-    return this.#window.slice(at, at + length);
+  /** `count` strings whose bytes may be anything. */
+  strings(count: number): StringTable {
+    const start = this.#position;
+    for (let index = 0; index < count; index++) {
+      this.#skipString('stringBytes');
+    }
+    const bytes = this.#window.slice(start - this.#windowStart, this.#position - this.#windowStart);
+    return new StringTable(bytes, count, this.littleEndian, this.reading);
+  }
+
+  /** The next bytes as numbers of `width` bytes in little-endian order: a copy, in a buffer of its own. */
+  numbers(count: number, width: number): Uint8Array<ArrayBuffer> {
+    const at = this.#take(count * width);
+    const bytes = this.#window.slice(at, at + count * width);
+    if (!this.littleEndian) {
+      swapNumbers(bytes, width);
+    }
+    return bytes;
   }
 
   /** Refuses `count` things of at least `minBytes` bytes each if the source has no room for them. */
@@ -170,6 +180,8 @@ export class HeaderCursor {
         'GGUF_LIMIT_EXCEEDED',
         `${value} is over the limit of ${this.limits[limit]} for ${limit}`,
         `If you trust the file, raise limits.${limit}.`,
+        this.#position,
+        { limit },
       );
     }
   }
@@ -180,10 +192,19 @@ export class HeaderCursor {
     what: string,
     advice: string,
     offsetBytes: number = this.#position,
-    options?: ErrorOptions,
+    options?: ErrorOptions & { limit?: keyof GgufLimits },
   ): GgufError {
     const where = `while reading ${this.reading} (at byte ${offsetBytes} of ${this.#source.name})`;
     return new GgufError(code, `${what}, ${where}. ${advice}`, options);
+  }
+
+  /** Moves over a string and says how many bytes it has. */
+  #skipString(limit: 'keyBytes' | 'stringBytes' | 'tensorNameBytes'): number {
+    const length = this.count();
+    this.requireBytes(length, 1);
+    this.requireLimit(limit, length);
+    this.#take(length);
+    return length;
   }
 
   /** Moves over the next bytes and says where in the window they start. */

@@ -1,5 +1,5 @@
 /**
- * What a header may cost before it is refused. Every count in a file is checked against the bytes that are left
+ * What a header may cost before it is refused with GGUF_LIMIT_EXCEEDED and the limit's name in `limit`. Every count in a file is checked against the bytes that are left
  * as well, so a small file never allocates much, whatever it promises; these bound what a large one may.
  */
 export interface GgufLimits {
@@ -21,6 +21,10 @@ export interface GgufLimits {
   readonly tensors: number;
   /** Bytes of one tensor name. */
   readonly tensorNameBytes: number;
+  /** Dimensions of one tensor. */
+  readonly dimensions: number;
+  /** Files that a split model may have. */
+  readonly splitFiles: number;
 }
 
 /** For scale: the 2B4T model has an 8 MB header, 24 entries, 332 tensors and an array of 280,147 strings. */
@@ -34,6 +38,8 @@ export const defaultLimits: GgufLimits = {
   metadataEntries: 65_536,
   tensors: 65_536,
   tensorNameBytes: 64, // the GGUF specification's maximum
+  dimensions: 4, // ggml's maximum
+  splitFiles: 1_024,
 };
 
 /**

@@ -1,76 +1,48 @@
 import type { HeaderCursor } from './cursor.ts';
 import { quoteName } from './errors.ts';
-
-/** In the order of the ids in the file, 0 to 12. */
-const VALUE_TYPES = [
-  'u8',
-  'i8',
-  'u16',
-  'i16',
-  'u32',
-  'i32',
-  'f32',
-  'bool',
-  'string',
-  'array',
-  'u64',
-  'i64',
-  'f64',
-] as const;
-
-type FileValueType = (typeof VALUE_TYPES)[number];
-
-/** Type of a value as the file has it. The arrays in an `array<array>` say by themselves what they hold. */
-export type GgufValueType = Exclude<FileValueType, 'array'> | `array<${FileValueType}>`;
-
-export type GgufNumericArray =
-  | Uint8Array<ArrayBuffer>
-  | Int8Array<ArrayBuffer>
-  | Uint16Array<ArrayBuffer>
-  | Int16Array<ArrayBuffer>
-  | Uint32Array<ArrayBuffer>
-  | Int32Array<ArrayBuffer>
-  | Float32Array<ArrayBuffer>
-  | BigUint64Array<ArrayBuffer>
-  | BigInt64Array<ArrayBuffer>
-  | Float64Array<ArrayBuffer>;
-
-/** Arrays of numbers are typed arrays of the file's type: u64 gives BigUint64Array whatever the values. */
-export type GgufArray = GgufNumericArray | boolean[] | string[] | GgufArray[];
-
-/** A u64 or i64 is a number where that is exact (up to 2^53 - 1), else a bigint. */
-export type GgufValue = number | bigint | boolean | string | GgufArray;
-
-/** They have the machine's byte order, so the machine must be little-endian, as the file is. */
-const NUMERIC_ARRAYS = {
-  u8: Uint8Array,
-  i8: Int8Array,
-  u16: Uint16Array,
-  i16: Int16Array,
-  u32: Uint32Array,
-  i32: Int32Array,
-  f32: Float32Array,
-  u64: BigUint64Array,
-  i64: BigInt64Array,
-  f64: Float64Array,
-} as const;
+import type { StringTable } from './string-table.ts';
+import type { FileValueType, GgufArray, GgufValue, GgufValueType } from './value-types.ts';
+import { NUMERIC_ARRAYS, VALUE_TYPES } from './value-types.ts';
 
 /** The file's key-value pairs, in the file's order. */
 export interface GgufMetadata {
   readonly size: number;
   has(key: string): boolean;
+  /**
+   * Text is decoded when it is first asked for; the same value comes back each time, so do not change it.
+   *
+   * @throws GgufError GGUF_BAD_UTF8 for a string that is not UTF-8; `stringBytes` reads it
+   */
   get(key: string): GgufValue | undefined;
   typeOf(key: string): GgufValueType | undefined;
   keys(): Iterable<string>;
+  /**
+   * The bytes of a string (one element) or of each string of an `array<string>`, as the file has them: views, do not
+   * write into them. Undefined for other types.
+   */
+  stringBytes(key: string): Uint8Array[] | undefined;
+  /** Where the whole entry is in the source: key, type and value. */
+  rangeOf(key: string): GgufRange | undefined;
+}
+
+export interface GgufRange {
+  readonly offsetBytes: number;
+  readonly sizeBytes: number;
 }
 
 /** Fewest bytes an entry takes: a key's length, one byte of key, the type, one byte of value. */
 export const MIN_METADATA_ENTRY_BYTES: number = 8 + 1 + 4 + 1;
 
-interface Entry {
+interface Entry extends GgufRange {
   readonly key: string;
   readonly type: GgufValueType;
-  readonly value: GgufValue;
+  readonly value: ReadValue;
+}
+
+/** A value that was read; `get` makes what a caller sees of it. */
+interface ReadValue {
+  readonly get: () => GgufValue;
+  readonly strings?: StringTable;
 }
 
 /** @throws GgufError for anything that is not `count` well-formed entries with different keys */
@@ -86,32 +58,50 @@ export async function readMetadata(cursor: HeaderCursor, count: number): Promise
     });
     entries.set(entry.key, entry);
   }
+  return metadataOf(entries);
+}
+
+function metadataOf(entries: ReadonlyMap<string, Entry>): GgufMetadata {
+  const values = new Map<string, GgufValue>();
   return {
     size: entries.size,
     has: (key) => entries.has(key),
-    get: (key) => entries.get(key)?.value,
+    get(key) {
+      const entry = entries.get(key);
+      if (entry !== undefined && !values.has(key)) {
+        values.set(key, entry.value.get());
+      }
+      return values.get(key);
+    },
     typeOf: (key) => entries.get(key)?.type,
     keys: () => entries.keys(),
+    stringBytes(key) {
+      const strings = entries.get(key)?.value.strings;
+      return strings && [...strings];
+    },
+    rangeOf(key) {
+      const entry = entries.get(key);
+      return entry && { offsetBytes: entry.offsetBytes, sizeBytes: entry.sizeBytes };
+    },
   };
 }
 
 function readEntry(cursor: HeaderCursor, arrays: { count: number }, known: ReadonlyMap<string, Entry>): Entry {
-  const start = cursor.positionBytes;
-  const key = cursor.string('keyBytes');
+  const offsetBytes = cursor.positionBytes;
+  const key = cursor.name('keyBytes');
   if (key === '') {
-    throw cursor.error('GGUF_EMPTY_NAME', 'A key is empty', 'The file is damaged; convert the model again.', start);
+    const advice = 'The file is damaged; convert the model again.';
+    throw cursor.error('GGUF_EMPTY_NAME', 'A key is empty', advice, offsetBytes);
   }
   if (known.has(key)) {
     const advice = 'Which one counts is undefined; remove one of the two.';
-    throw cursor.error('GGUF_DUPLICATE_KEY', `The key ${quoteName(key)} is there twice`, advice, start);
+    throw cursor.error('GGUF_DUPLICATE_KEY', `The key ${quoteName(key)} is there twice`, advice, offsetBytes);
   }
   cursor.reading = `the value of ${quoteName(key)}`;
-  const type = readType(cursor);
-  if (type !== 'array') {
-    return { key, type, value: readScalar(cursor, type) };
-  }
-  const { elementType, value } = readArray(cursor, arrays, 1);
-  return { key, type: `array<${elementType}>`, value };
+  const fileType = readType(cursor);
+  const { type, value } =
+    fileType === 'array' ? readArray(cursor, arrays, 1) : { type: fileType, value: readScalar(cursor, fileType) };
+  return { key, type, value, offsetBytes, sizeBytes: cursor.positionBytes - offsetBytes };
 }
 
 function readType(cursor: HeaderCursor): FileValueType {
@@ -125,21 +115,27 @@ function readType(cursor: HeaderCursor): FileValueType {
   return type;
 }
 
-function readScalar(cursor: HeaderCursor, type: Exclude<FileValueType, 'array'>): GgufValue {
+function readScalar(cursor: HeaderCursor, type: Exclude<FileValueType, 'array'>): ReadValue {
   switch (type) {
+    case 'string': {
+      const strings = cursor.strings(1);
+      return { get: () => strings.texts()[0]!, strings };
+    }
     case 'bool':
-      return readBoolean(cursor);
-    case 'string':
-      return cursor.string('stringBytes');
+      return constant(readBoolean(cursor));
     case 'u64':
     case 'i64': {
       const exact = cursor[type]();
       const number = Number(exact);
-      return Number.isSafeInteger(number) ? number : exact;
+      return constant(Number.isSafeInteger(number) ? number : exact);
     }
     default:
-      return cursor[type]();
+      return constant(cursor[type]());
   }
+}
+
+function constant(value: GgufValue): ReadValue {
+  return { get: () => value };
 }
 
 function readBoolean(cursor: HeaderCursor): boolean {
@@ -156,26 +152,39 @@ function readArray(
   cursor: HeaderCursor,
   arrays: { count: number },
   depth: number,
-): { elementType: FileValueType; value: GgufArray } {
+): { type: `array<${FileValueType}>`; value: ReadValue } {
   cursor.requireLimit('arrays', ++arrays.count);
   cursor.requireLimit('arrayDepth', depth);
   const elementType = readType(cursor);
   const length = cursor.count();
+  return { type: `array<${elementType}>`, value: readElements(cursor, arrays, depth, elementType, length) };
+}
+
+function readElements(
+  cursor: HeaderCursor,
+  arrays: { count: number },
+  depth: number,
+  elementType: FileValueType,
+  length: number,
+): ReadValue {
   switch (elementType) {
-    case 'array':
+    case 'array': {
       requireLength(cursor, length, 4 + 8);
-      return { elementType, value: collect(length, () => readArray(cursor, arrays, depth + 1).value) };
-    case 'string':
+      const elements = collect(length, () => readArray(cursor, arrays, depth + 1).value);
+      return { get: () => elements.map((element) => element.get() as GgufArray) };
+    }
+    case 'string': {
       requireLength(cursor, length, 8);
-      return { elementType, value: collect(length, () => cursor.string('stringBytes')) };
+      const strings = cursor.strings(length);
+      return { get: () => strings.texts(), strings };
+    }
     case 'bool':
       requireLength(cursor, length, 1);
-      return { elementType, value: collect(length, () => readBoolean(cursor)) };
+      return constant(collect(length, () => readBoolean(cursor)));
     default: {
       const NumericArray = NUMERIC_ARRAYS[elementType];
       requireLength(cursor, length, NumericArray.BYTES_PER_ELEMENT);
-      const bytes = cursor.copyBytes(length * NumericArray.BYTES_PER_ELEMENT);
-      return { elementType, value: new NumericArray(bytes.buffer) };
+      return constant(new NumericArray(cursor.numbers(length, NumericArray.BYTES_PER_ELEMENT).buffer));
     }
   }
 }

@@ -1,128 +1,177 @@
-import { HeaderCursor } from './cursor.ts';
-import { quoteName } from './errors.ts';
+import type { ByteOrder } from './byte-order.ts';
+import type { I2sLayout } from './dequantize/i2s.ts';
+import { defaultI2sLayout, requireI2sLayout } from './dequantize/i2s.ts';
+import type { GgufDialect, GgufDialectName } from './dialects.ts';
+import { requireDialectName } from './dialects.ts';
+import { GgufError, quoteName, refuseUnknownOptions } from './errors.ts';
+import type { GgufHeader } from './header.ts';
+import { readHeader } from './header.ts';
 import type { GgufLimits } from './limits.ts';
 import { resolveLimits } from './limits.ts';
-import type { GgufMetadata } from './metadata.ts';
-import { MIN_METADATA_ENTRY_BYTES, readMetadata } from './metadata.ts';
+import type { GgufMetadata, GgufRange } from './metadata.ts';
+import { mergeHeaders, refuseLoneShard } from './shards.ts';
 import type { GgufSource } from './source.ts';
-import { readExactly, sourceFromBytes } from './source.ts';
+import { sourceFromBlob, sourceFromBytes } from './source.ts';
+import { joinSources } from './split.ts';
+import type { DequantizeOptions, StreamOptions } from './tensor-data.ts';
+import { readRange, readScale, streamFloats, streamTensor } from './tensor-data.ts';
 import type { GgufTensor } from './tensor-infos.ts';
-import { MIN_TENSOR_INFO_BYTES, readTensorInfos } from './tensor-infos.ts';
 
 export interface GgufFile {
+  /** For a split model all its files, joined. */
   readonly source: GgufSource;
   readonly version: 2 | 3;
+  /** Of the file. What `readTensor`, `streamTensor` and `dequantize` give is little-endian; what `source` gives is not changed. */
+  readonly byteOrder: ByteOrder;
+  /** What the numbers of tensor types mean here, and why. */
+  readonly dialect: GgufDialect;
+  /** How I2_S weights are taken to be packed: the option, or 128x32. The file does not say. */
+  readonly i2sLayout: I2sLayout;
   /** `general.alignment`, or 32. */
   readonly alignment: number;
+  /** For a split model that of its first file. */
   readonly metadata: GgufMetadata;
   /** By name, in the file's order. */
   readonly tensors: ReadonlyMap<string, GgufTensor>;
+  /** Where the tensor table is in the source, the last part of the header. */
+  readonly tableRange: GgufRange;
   /** Where the data section starts. In a file without tensors it may lie past the end. */
   readonly dataOffsetBytes: number;
   /**
-   * The bytes of a tensor, trailer included, as they are in the file. From a source over bytes they are a view
-   * (do not write into it); from a file they are fresh.
+   * The bytes of a tensor, trailer included. From a source over bytes they are a view (do not write into it); from a
+   * file they are fresh.
    *
    * @throws RangeError if there is no tensor of that name
    */
-  readTensor(name: string, options?: { signal?: AbortSignal }): Promise<Uint8Array>;
+  readTensor(name: string, options?: { signal?: AbortSignal | undefined }): Promise<Uint8Array>;
+  /** The same bytes in chunks of whole blocks. */
+  streamTensor(name: string, options?: StreamOptions): AsyncGenerator<Uint8Array, void, undefined>;
+  /**
+   * The elements as f32, row by row.
+   *
+   * @throws GgufError GGUF_CANNOT_DEQUANTIZE for a type without a rule here
+   */
+  dequantize(name: string, options?: DequantizeOptions): Promise<Float32Array<ArrayBuffer>>;
+  /** The same in chunks; `chunkBytes` counts bytes of the file. */
+  streamFloats(name: string, options?: DequantizeOptions): AsyncGenerator<Float32Array<ArrayBuffer>, void, undefined>;
+  /** The one weight scale of an I2_S, TL1 or TL2 tensor; undefined for other types. */
+  readScale(name: string, options?: { signal?: AbortSignal | undefined }): Promise<number | undefined>;
 }
 
 export interface OpenGgufOptions {
   /** Rejects with `signal.reason`. Default: none. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   /** Over `defaultLimits`. */
   limits?: Partial<GgufLimits>;
+  /** What the numbers of tensor types mean. Default: decided from the file. */
+  dialect?: GgufDialectName;
+  /** Default 128x32, which all released files have. */
+  i2sLayout?: I2sLayout;
 }
 
-const DEFAULT_ALIGNMENT = 32;
+export type GgufInput = GgufSource | Uint8Array | ArrayBuffer | Blob;
 
 /**
- * Reads and checks the header of a GGUF file, version 2 or 3, little-endian. Tensor data is read only by `readTensor`.
- * Layout: "GGUF", u32 version, u64 tensor count, u64 metadata count, metadata, tensor table, padding, tensor data.
+ * Reads and checks the header of a GGUF file, version 2 or 3. Tensor data is read only by the methods of the result.
+ * Several inputs are the files of a split model, in order.
  *
- * The file is valid or this throws: every length fits the source, names differ, tensors lie inside and apart.
+ * The file is valid or this throws: every length fits the source, names differ, tensors lie inside and apart. Only that
+ * strings are UTF-8 is checked later, when their text is asked for.
+ *
  * The source stays open; whoever opened it closes it.
  *
  * @throws GgufError if the file cannot be used; its `code` says why
  */
 export async function openGguf(
-  source: GgufSource | Uint8Array | ArrayBuffer,
+  input: GgufInput | readonly GgufInput[],
   options: OpenGgufOptions = {},
 ): Promise<GgufFile> {
-  const { signal, limits, ...unknown } = options;
-  if (Object.keys(unknown).length > 0) {
-    throw new TypeError(`Unknown option ${quoteName(Object.keys(unknown)[0]!)}. Known: signal, limits.`);
+  const { signal, limits, dialect, i2sLayout = defaultI2sLayout, ...unknown } = options;
+  refuseUnknownOptions(unknown, 'signal, limits, dialect, i2sLayout');
+  requireI2sLayout(i2sLayout);
+  if (dialect !== undefined) {
+    requireDialectName(dialect);
   }
-  const opened = 'read' in source ? source : sourceFromBytes(source);
-  if (!(Number.isSafeInteger(opened.sizeBytes) && opened.sizeBytes >= 0)) {
-    throw new TypeError(`sizeBytes of the source is ${opened.sizeBytes}; it must be an integer >= 0.`);
+  const source = sourceOf(input);
+  const header = await readHeaders(source, resolveLimits(limits), dialect, signal);
+  return fileOf(source, header, i2sLayout);
+}
+
+function sourceOf(input: GgufInput | readonly GgufInput[]): GgufSource {
+  if (isList(input)) {
+    return joinSources(input.map((part) => sourceOf(part)));
   }
-  const cursor = new HeaderCursor(opened, resolveLimits(limits), signal);
-  const { version, tensorCount, metadataCount } = await cursor.attempt('the header', () => readPreamble(cursor));
-  const metadata = await readMetadata(cursor, metadataCount);
-  const alignment = readAlignment(cursor, metadata);
-  const { tensors, dataOffsetBytes } = await readTensorInfos(cursor, tensorCount, alignment);
+  if ('read' in input) {
+    return input;
+  }
+  return input instanceof Blob ? sourceFromBlob(input) : sourceFromBytes(input);
+}
+
+/** Array.isArray does not narrow a readonly array. */
+function isList(input: GgufInput | readonly GgufInput[]): input is readonly GgufInput[] {
+  return Array.isArray(input);
+}
+
+async function readHeaders(
+  source: GgufSource,
+  limits: GgufLimits,
+  dialect: GgufDialectName | undefined,
+  signal: AbortSignal | undefined,
+): Promise<GgufHeader> {
+  const parts = source.parts ?? [source];
+  if (!(parts.length <= limits.splitFiles)) {
+    const what = `The model has ${parts.length} files and limits.splitFiles is ${limits.splitFiles}`;
+    throw new GgufError('GGUF_LIMIT_EXCEEDED', `${what}. If you trust it, raise that.`, { limit: 'splitFiles' });
+  }
+  const headers: GgufHeader[] = [];
+  for (const part of parts) {
+    if (!(Number.isSafeInteger(part.sizeBytes) && part.sizeBytes >= 0)) {
+      throw new TypeError(`sizeBytes of the source is ${part.sizeBytes}; it must be an integer >= 0.`);
+    }
+    headers.push(await readHeader(part, limits, dialect, signal, headers[0]?.metadata));
+  }
+  const [first] = headers;
+  if (first === undefined) {
+    throw new TypeError('No sources given; a model has at least one file.');
+  }
+  if (headers.length > 1) {
+    return mergeHeaders(parts, headers);
+  }
+  refuseLoneShard(source, first.metadata);
+  return first;
+}
+
+function fileOf(source: GgufSource, header: GgufHeader, i2sLayout: I2sLayout): GgufFile {
+  const store = { source, byteOrder: header.byteOrder, i2sLayout };
+
+  function find(name: string): GgufTensor {
+    const tensor = header.tensors.get(name);
+    if (tensor === undefined) {
+      throw new RangeError(`${source.name} has no tensor ${quoteName(name)} among its ${header.tensors.size}.`);
+    }
+    return tensor;
+  }
+
   return {
-    source: opened,
-    version,
-    alignment,
-    metadata,
-    tensors,
-    dataOffsetBytes,
-    async readTensor(name, { signal: readSignal } = {}) {
-      const tensor = tensors.get(name);
-      if (tensor === undefined) {
-        throw new RangeError(`${opened.name} has no tensor ${quoteName(name)} among its ${tensors.size}.`);
-      }
-      return readExactly(opened, tensor.offsetBytes, tensor.sizeBytes, readSignal);
+    ...header,
+    source,
+    i2sLayout,
+    async readTensor(name, { signal } = {}) {
+      const tensor = find(name);
+      return readRange(store, tensor, 0, tensor.sizeBytes, signal);
     },
+    streamTensor: (name, options = {}) => streamTensor(store, find(name), options),
+    async dequantize(name, options = {}) {
+      const tensor = find(name);
+      const floats = new Float32Array(tensor.elementCount);
+      let at = 0;
+      for await (const chunk of streamFloats(store, tensor, options)) {
+        floats.set(chunk, at);
+        at += chunk.length;
+      }
+      return floats;
+    },
+    streamFloats: (name, options = {}) => streamFloats(store, find(name), options),
+    readScale: async (name, { signal } = {}) => readScale(store, find(name), signal),
   };
-}
-
-function readPreamble(cursor: HeaderCursor): { version: 2 | 3; tensorCount: number; metadataCount: number } {
-  const magic = cursor.copyBytes(4);
-  if (String.fromCharCode(...magic) !== 'GGUF') {
-    const found = Array.from(magic, (byte) => byte.toString(16).padStart(2, '0')).join(' ');
-    const what = `Not a GGUF file: it starts with the bytes ${found}, not 47 47 55 46 ("GGUF")`;
-    throw cursor.error('GGUF_BAD_MAGIC', what, 'Give a .gguf file, and check that the download is complete.', 0);
-  }
-  const version = readVersion(cursor);
-  const tensorCount = cursor.count();
-  const metadataCount = cursor.count();
-  cursor.requireBytes(metadataCount, MIN_METADATA_ENTRY_BYTES);
-  cursor.requireBytes(tensorCount, MIN_TENSOR_INFO_BYTES);
-  cursor.requireLimit('metadataEntries', metadataCount);
-  cursor.requireLimit('tensors', tensorCount);
-  return { version, tensorCount, metadataCount };
-}
-
-/** Versions 2 and 3 are the same but that 3 may be big-endian; version 1 had lengths of 32 bits. */
-function readVersion(cursor: HeaderCursor): 2 | 3 {
-  const start = cursor.positionBytes;
-  const version = cursor.u32();
-  if (version === 2 || version === 3) {
-    return version;
-  }
-  if (version !== 0 && version % 2 ** 16 === 0) {
-    const advice = 'Convert the model again on, or for, a little-endian machine.';
-    throw cursor.error('GGUF_BIG_ENDIAN', 'The file is big-endian', advice, start);
-  }
-  const what = `GGUF version ${version} is not supported`;
-  throw cursor.error('GGUF_UNSUPPORTED_VERSION', what, 'Convert the model again; converters write version 3.', start);
-}
-
-/** llama.cpp's rule: a u32 that is a power of two. */
-function readAlignment(cursor: HeaderCursor, metadata: GgufMetadata): number {
-  const alignment = metadata.get('general.alignment');
-  if (alignment === undefined) {
-    return DEFAULT_ALIGNMENT;
-  }
-  const type = metadata.typeOf('general.alignment');
-  if (type === 'u32' && typeof alignment === 'number' && alignment !== 0 && Number.isInteger(Math.log2(alignment))) {
-    return alignment;
-  }
-  cursor.reading = 'the value of "general.alignment"';
-  const what = `The alignment is ${type} ${String(alignment).slice(0, 40)}`;
-  throw cursor.error('GGUF_BAD_ALIGNMENT', what, 'It must be a u32 that is a power of two; convert the model again.');
 }

@@ -10,6 +10,8 @@ export interface GgufSource {
    * The caller does not write into the result, so it may be a view.
    */
   read(offsetBytes: number, lengthBytes: number, signal?: AbortSignal): Promise<Uint8Array>;
+  /** For a model split over several files: theirs, in order. This source is then their bytes one after the other. */
+  readonly parts?: readonly GgufSource[];
 }
 
 /** A source over bytes in memory. Reads are views of `bytes`, not copies; do not change them while they are in use. */
@@ -22,6 +24,20 @@ export function sourceFromBytes(bytes: Uint8Array | ArrayBuffer, name = 'bytes')
       signal?.throwIfAborted();
       checkRange(offsetBytes, lengthBytes, all.byteLength);
       return all.subarray(offsetBytes, offsetBytes + lengthBytes);
+    },
+  };
+}
+
+/** A source over a Blob, or a File that a user chose. Only the ranges that are read come into memory. */
+export function sourceFromBlob(blob: Blob, name?: string): GgufSource {
+  const ownName = 'name' in blob && typeof blob.name === 'string' ? blob.name : 'blob';
+  return {
+    name: name ?? ownName,
+    sizeBytes: blob.size,
+    async read(offsetBytes, lengthBytes, signal) {
+      signal?.throwIfAborted();
+      checkRange(offsetBytes, lengthBytes, blob.size);
+      return new Uint8Array(await blob.slice(offsetBytes, offsetBytes + lengthBytes).arrayBuffer());
     },
   };
 }

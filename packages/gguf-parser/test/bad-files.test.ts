@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import type { GgufErrorCode, GgufLimits } from '../src/index.ts';
-import { openGguf } from '../src/index.ts';
+import type { GgufError, GgufErrorCode, GgufLimits } from '../src/index.ts';
+import { defaultLimits, openGguf } from '../src/index.ts';
 import * as b from './builder.ts';
 
 const { VALUE, TENSOR } = b;
@@ -14,8 +14,9 @@ interface BadFile {
 }
 
 const one = b.entry('k', VALUE.u8, b.u8(1));
+const fileType39 = b.entry('general.file_type', VALUE.u32, b.u32(39));
 const rawBytes = Uint8Array.of(0xff, 0x61);
-const notUtf8 = 'A string is not UTF-8';
+const notUtf8 = 'A name is not UTF-8';
 
 function withEntry(entry: Uint8Array): Uint8Array {
   return b.file({ metadata: [entry] });
@@ -41,21 +42,29 @@ function nested(levels: number): Uint8Array {
   return levels === 1 ? b.array(VALUE.u8, [b.u8(1)]) : b.array(VALUE.array, [nested(levels - 1)]);
 }
 
-/** Each code but the two that are about the source (open.test.ts, source-node.test.ts) has its files. */
-const badFiles: Record<Exclude<GgufErrorCode, 'GGUF_SHORT_READ' | 'GGUF_NOT_A_FILE'>, readonly BadFile[]> = {
+/** These are about the source or about a use of a sound file; source and data tests have them. */
+type OtherCode =
+  | 'GGUF_SHORT_READ'
+  | 'GGUF_NOT_A_FILE'
+  | 'GGUF_HTTP_STATUS'
+  | 'GGUF_NO_RANGES'
+  | 'GGUF_SOURCE_CHANGED'
+  | 'GGUF_BIG_ENDIAN'
+  | 'GGUF_CANNOT_DEQUANTIZE';
+
+/** Every other code has its files. */
+const badFiles: Record<Exclude<GgufErrorCode, OtherCode>, readonly BadFile[]> = {
   GGUF_BAD_MAGIC: [
     { title: 'another format', bytes: b.file({ magic: 'PK\x03\x04' }), says: '50 4b 03 04' },
     { title: 'a Git LFS pointer', bytes: new TextEncoder().encode('version https://git-lfs.github.com/spec/v1') },
     { title: 'only the magic of an old format', bytes: new TextEncoder().encode('ggjt') },
   ],
-  GGUF_BIG_ENDIAN: [
-    { title: 'version 3, byte-swapped', bytes: b.file({ version: Uint8Array.of(0, 0, 0, 3) }) },
-    { title: 'version 2, byte-swapped', bytes: b.file({ version: Uint8Array.of(0, 0, 0, 2) }) },
-  ],
   GGUF_UNSUPPORTED_VERSION: [
     { title: 'version 1', bytes: b.file({ version: b.u32(1) }), says: 'GGUF version 1' },
     { title: 'version 0', bytes: b.file({ version: b.u32(0) }) },
     { title: 'version 4', bytes: b.file({ version: b.u32(4) }) },
+    { title: 'version 2, big-endian', bytes: b.file({ version: Uint8Array.of(0, 0, 0, 2) }), says: 'big-endian' },
+    { title: 'version 1, big-endian', bytes: b.file({ version: Uint8Array.of(0, 0, 0, 1) }), says: 'version 1' },
   ],
   GGUF_TRUNCATED: [
     { title: 'empty', bytes: new Uint8Array(0) },
@@ -74,6 +83,10 @@ const badFiles: Record<Exclude<GgufErrorCode, 'GGUF_SHORT_READ' | 'GGUF_NOT_A_FI
     { title: '2^31 booleans', bytes: withValue(VALUE.array, b.array(VALUE.bool, [b.u8(1)], 2 ** 31)) },
     { title: '2^31 arrays', bytes: withValue(VALUE.array, b.array(VALUE.array, [nested(1)], 2 ** 31)) },
     {
+      title: '2^32 - 1 dimensions',
+      bytes: b.file({ tensors: [b.string('t'), b.u32(2 ** 32 - 1), new Uint8Array(32)], tensorCount: 1 }),
+    },
+    {
       title: 'a tensor entry cut off',
       bytes: b.file({ tensors: [b.tensor({ dims: [4, 2] })] }).subarray(0, -1),
       says: 'tensor "t"',
@@ -89,14 +102,19 @@ const badFiles: Record<Exclude<GgufErrorCode, 'GGUF_SHORT_READ' | 'GGUF_NOT_A_FI
     { title: 'arrays 1,000 deep', bytes: withValue(VALUE.array, nested(1_000)), says: 'arrayDepth' },
     { title: 'many arrays', bytes: withValue(VALUE.array, nested(3)), limits: { arrays: 2 } },
     { title: 'a tensor name of 65 bytes', bytes: withTensor({ name: 'n'.repeat(65) }), says: 'tensorNameBytes' },
+    { title: '5 dimensions', bytes: withTensor({ dims: [1, 1, 1, 1, 1] }), says: 'limits.dimensions' },
     { title: 'a long header', bytes: withTensor({}), limits: { headerBytes: 30 }, says: 'headerBytes' },
   ],
   GGUF_BAD_UTF8: [
     { title: 'in a key', bytes: withEntry(b.entry(rawBytes, VALUE.u8, b.u8(1))), says: notUtf8 },
-    { title: 'in a string', bytes: withValue(VALUE.string, b.string(rawBytes)), says: 'the value of "k"' },
-    { title: 'in an element', bytes: withValue(VALUE.array, b.array(VALUE.string, [b.string(rawBytes)])) },
-    { title: 'a surrogate', bytes: withValue(VALUE.string, b.string(Uint8Array.of(0xed, 0xa0, 0x80))) },
-    { title: 'a character cut in two', bytes: withValue(VALUE.string, b.string(Uint8Array.of(0xe2, 0x96))) },
+    { title: 'a surrogate', bytes: withEntry(b.entry(Uint8Array.of(0xed, 0xa0, 0x80), VALUE.u8, b.u8(1))) },
+    { title: 'a character cut in two', bytes: withEntry(b.entry(Uint8Array.of(0xe2, 0x96), VALUE.u8, b.u8(1))) },
+    { title: 'an overlong slash', bytes: withEntry(b.entry(Uint8Array.of(0xc0, 0xaf), VALUE.u8, b.u8(1))) },
+    { title: 'half of two bytes', bytes: withEntry(b.entry(Uint8Array.of(0xc3), VALUE.u8, b.u8(1))) },
+    {
+      title: 'two bytes, the second not of UTF-8',
+      bytes: withEntry(b.entry(Uint8Array.of(0xc3, 0x41), VALUE.u8, b.u8(1))),
+    },
     { title: 'in a tensor name', bytes: withTensor({ name: rawBytes }), says: 'tensor entry 0' },
   ],
   GGUF_EMPTY_NAME: [
@@ -133,25 +151,78 @@ const badFiles: Record<Exclude<GgufErrorCode, 'GGUF_SHORT_READ' | 'GGUF_NOT_A_FI
   ],
   GGUF_BAD_SHAPE: [
     { title: 'no dimensions', bytes: withTensor({ dims: [], name: 'long enough' }) },
-    { title: '5 dimensions', bytes: withTensor({ dims: [1, 1, 1, 1, 1] }) },
-    {
-      title: '2^32 - 1 dimensions',
-      bytes: b.file({ tensors: [b.string('t'), b.u32(2 ** 32 - 1), new Uint8Array(32)], tensorCount: 1 }),
-    },
     { title: 'a dimension of 0', bytes: withTensor({ dims: [8, 0] }), says: '[8, 0]' },
     { title: '2^64 elements', bytes: withTensor({ dims: [2 ** 32, 2 ** 32] }) },
     { title: '2^53 elements', bytes: withTensor({ dims: [2 ** 53], type: 24 }) },
     { title: 'a product of 0 modulo 2^64', bytes: withTensor({ dims: [2 ** 40, 2 ** 40, 2 ** 40, 2 ** 40] }) },
     { title: 'a dimension of 2^64 - 1', bytes: withTensor({ dims: [2n ** 64n - 1n] }) },
     { title: '2^52 doubles: 2^55 bytes', bytes: withTensor({ dims: [2 ** 52], type: 28 }) },
+    {
+      title: 'TL2 with a row of 128',
+      bytes: b.file({
+        metadata: [b.entry('general.architecture', VALUE.string, b.string('bitnet')), fileType39],
+        tensors: [b.tensor({ dims: [128], type: 39 })],
+        data: b.ramp(200),
+      }),
+      says: 'TL2',
+    },
     { title: 'I2_S with a row of 6', bytes: withTensor({ dims: [6, 2], type: TENSOR.I2_S }, 64), says: 'I2_S' },
     { title: 'Q8_0 with a row of 48', bytes: withTensor({ dims: [48, 2], type: TENSOR.Q8_0 }, 128) },
   ],
   GGUF_UNSUPPORTED_TENSOR_TYPE: [
     { title: '4242', bytes: withTensor({ type: 4242 }), says: 'type 4242' },
     { title: '4, removed from ggml', bytes: withTensor({ type: 4 }) },
-    { title: '37, only for activations', bytes: withTensor({ type: 37 }) },
-    { title: '39, TL2 or MXFP4', bytes: withTensor({ type: 39 }), says: 'I2_S (36)' },
+    { title: '36 of the size of IQ4_NL_4_4', bytes: withTensor({ dims: [128], type: 36 }, 72), says: 'IQ4_NL' },
+    { title: '38 of the size of IQ4_NL_8_8', bytes: withTensor({ dims: [256], type: 38 }, 160), says: 'IQ4_NL' },
+    { title: '43, not given yet', bytes: withTensor({ type: 43 }), says: 'Q2_0 (42)' },
+    {
+      title: 'I2_S of bitnet.cpp beside Q2_0 of ggml and TL2 of an older bitnet.cpp',
+      bytes: b.file({
+        tensors: [36, 40, 142].map((type, index) =>
+          b.tensor({ name: `${type}`, dims: [256], type, offset: index * 256 }),
+        ),
+        data: b.ramp(768),
+      }),
+      says: 'type 142',
+    },
+  ],
+  GGUF_UNDECIDED_DIALECT: [
+    { title: '39 of a size that fits neither type', bytes: withTensor({ dims: [256], type: 39 }, 200), says: 'MXFP4' },
+    { title: '42 of a size that fits neither type', bytes: withTensor({ dims: [256], type: 42 }, 200), says: 'Q2_0' },
+    {
+      title: '39 of a LLaMA without a telling size',
+      bytes: b.file({
+        metadata: [b.entry('general.architecture', VALUE.string, b.string('llama')), fileType39],
+        tensors: [b.tensor({ dims: [256], type: 39 })],
+        data: b.ramp(200),
+      }),
+      says: 'neither byte sizes nor metadata tell',
+    },
+    {
+      title: '39 of the size of MXFP4 with the metadata of TL2',
+      bytes: b.file({
+        metadata: [b.entry('general.architecture', VALUE.string, b.string('bitnet')), fileType39],
+        tensors: [b.tensor({ dims: [256], type: 39 })],
+        data: b.ramp((256 / 32) * 17),
+      }),
+      says: 'the byte sizes are those of MXFP4, but general.file_type is 39',
+    },
+    {
+      title: '39 of the size of TL2 with the metadata of something else',
+      bytes: b.file({
+        metadata: [b.entry('general.architecture', VALUE.string, b.string('gpt-oss'))],
+        tensors: [b.tensor({ dims: [256], type: 39 })],
+        data: b.ramp(64 + 32),
+      }),
+      says: 'gpt-oss',
+    },
+  ],
+  GGUF_BAD_SPLIT: [
+    {
+      title: 'one file of three',
+      bytes: withEntry(b.entry('split.count', VALUE.u16, b.u16(3))),
+      says: 'one of 3 files',
+    },
   ],
   GGUF_MISALIGNED_TENSOR: [
     { title: 'offset 4', bytes: withTensor({ offset: 4 }, 64) },
@@ -217,4 +288,12 @@ test('a message says what, where and what to do, and does not repeat endless nam
     `A boolean is 7, while reading the value of "${'k'.repeat(80)}…" (at byte 137 of bytes). ` +
       'Only 0 and 1 are booleans; the file is damaged.',
   );
+});
+
+test('every limit but that of split files, which split.test.ts has, is met by a file', async () => {
+  const errors = badFiles.GGUF_LIMIT_EXCEEDED.map(({ bytes, limits = {} }) =>
+    openGguf(bytes, { limits }).catch((error: GgufError) => error.limit),
+  );
+  const met = new Set([...(await Promise.all(errors)), 'splitFiles']);
+  expect([...met].toSorted()).toEqual(Object.keys(defaultLimits).toSorted());
 });

@@ -127,3 +127,12 @@ export function smallFile(): Uint8Array<ArrayBuffer> {
     data: ramp(32 + 128 * 2 * 0.25 + 32),
   });
 }
+
+/** Array.fromAsync, which TypeScript's es2024 library does not have yet. */
+export async function collect<T>(values: AsyncIterable<T>): Promise<T[]> {
+  const list: T[] = [];
+  for await (const value of values) {
+    list.push(value);
+  }
+  return list;
+}

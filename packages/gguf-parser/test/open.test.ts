@@ -299,7 +299,7 @@ describe('arguments', () => {
   });
 
   test('a failed file does not spoil the next one', async () => {
-    const bad = b.file({ metadata: [b.entry('k', VALUE.string, b.string(Uint8Array.of(0xe2, 0x96)))] });
+    const bad = b.file({ metadata: [b.entry(Uint8Array.of(0xe2, 0x96), VALUE.u8, b.u8(1))] });
     await expect(openGguf(bad)).rejects.toThrow(GgufError);
     const gguf = await openGguf(b.file({ metadata: [b.entry('k', VALUE.string, b.string('é'))] }));
     expect(gguf.metadata.get('k')).toBe('é');

@@ -40,10 +40,22 @@ const mutation: fc.Arbitrary<Mutation> = fc.oneof(
   ),
 );
 
+/** Text that is not UTF-8 may be found out late; nothing else may. */
+function readAllMetadata({ metadata }: GgufFile): void {
+  for (const key of metadata.keys()) {
+    try {
+      metadata.get(key);
+    } catch (error) {
+      expect(error).toMatchObject({ name: 'GgufError', code: 'GGUF_BAD_UTF8' });
+    }
+  }
+}
+
 /** Fails for any other error than a GgufError too: that has no tensors. */
 async function expectConsistent(outcome: unknown): Promise<void> {
   expect(outcome).toHaveProperty('tensors');
   const gguf = outcome as GgufFile;
+  readAllMetadata(gguf);
   for (const tensor of gguf.tensors.values()) {
     expect(tensor.offsetBytes % gguf.alignment).toBe(gguf.dataOffsetBytes % gguf.alignment);
     expect(tensor.elementCount).toBe(tensor.shape.reduce((product, dim) => product * dim, 1));
@@ -51,16 +63,25 @@ async function expectConsistent(outcome: unknown): Promise<void> {
   }
 }
 
+/** What reads or allocates gigabytes because a length says so takes longer. */
+const MOST_MS = 2_000;
+
 test(
-  `a damaged file is either consistent or refused with a GgufError (seed ${seed})`,
-  { timeout: 60_000 },
+  `20,000 damaged files are either consistent or refused with a GgufError (seed ${seed})`,
+  { timeout: 120_000 },
   async () => {
     const whole = b.smallFile();
+    const prototypes = [Object.prototype, Array.prototype, Map.prototype].map((object) => Reflect.ownKeys(object));
     const outcomes = { opened: 0, refused: 0 };
+    const heapBefore = process.memoryUsage().arrayBuffers;
+    let mostBytes = 0;
     await fc.assert(
       fc.asyncProperty(fc.array(mutation, { minLength: 1, maxLength: 4 }), async (mutations) => {
         const bytes = mutations.reduce((changed: Uint8Array, mutate) => mutate(changed), whole);
+        const start = performance.now();
         const outcome = await openGguf(bytes).catch((error: unknown) => error);
+        expect(performance.now() - start).toBeLessThan(MOST_MS);
+        mostBytes = Math.max(mostBytes, process.memoryUsage().arrayBuffers - heapBefore);
         if (outcome instanceof GgufError) {
           outcomes.refused += 1;
           return;
@@ -68,11 +89,15 @@ test(
         await expectConsistent(outcome);
         outcomes.opened += 1;
       }),
-      { seed, numRuns: 2_000 },
+      { seed, numRuns: 20_000 },
     );
     // Both must happen, or the mutations test nothing.
-    expect(outcomes.opened).toBeGreaterThan(50);
-    expect(outcomes.refused).toBeGreaterThan(50);
+    expect(outcomes.opened).toBeGreaterThan(500);
+    expect(outcomes.refused).toBeGreaterThan(500);
+    expect(mostBytes).toBeLessThan(512 * 2 ** 20);
+    expect([Object.prototype, Array.prototype, Map.prototype].map((object) => Reflect.ownKeys(object))).toEqual(
+      prototypes,
+    );
   },
 );
 

@@ -211,7 +211,10 @@ export class ThreadTeam {
     if (typeof Worker === 'undefined') {
       // Node. Asking the process keeps node: imports out of browser bundles.
       const { Worker: NodeWorker } = globalThis.process.getBuiltinModule('node:worker_threads');
-      worker = new NodeWorker(url).on('message', onMessage).on('error', onError);
+      worker = new NodeWorker(url)
+        .on('message', onMessage)
+        .on('error', onError)
+        .on('exit', () => onError(new Error('it ended')));
     } else {
       const webWorker = new Worker(url, { type: 'module' });
       webWorker.addEventListener('message', ({ data }) => onMessage(data));

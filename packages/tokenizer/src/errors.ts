@@ -1,12 +1,18 @@
 export type TokenizerErrorCode =
+  | 'TOKENIZER_NOT_FOUND'
+  | 'TOKENIZER_BAD_JSON'
   | 'TOKENIZER_MISSING_KEY'
   | 'TOKENIZER_BAD_VALUE'
   | 'TOKENIZER_BAD_MERGE'
   | 'TOKENIZER_DUPLICATE_TOKEN'
   | 'TOKENIZER_UNKNOWN_MODEL'
-  | 'TOKENIZER_UNKNOWN_PRE';
+  | 'TOKENIZER_UNKNOWN_PRE'
+  | 'TOKENIZER_UNSUPPORTED'
+  | 'TOKENIZER_TEXT_TOO_LONG'
+  | 'TOKENIZER_BAD_TEMPLATE'
+  | 'TOKENIZER_TEMPLATE_LIMIT';
 
-/** The file's tokenizer cannot be used. Match on `code`; `message` is for people and may change. */
+/** The file's tokenizer or template cannot be used. Match on `code`; `message` is for people and may change. */
 export class TokenizerError extends Error {
   override readonly name = 'TokenizerError';
   readonly code: TokenizerErrorCode;

