@@ -21,14 +21,18 @@ function vectorOfRow(row: i32, columns: i32, tileRows: i32, tileColumns: i32, in
     + row % innerRows / 16 * (innerColumns >> 2);
 }
 
-/** How many vectors further columns column..column+3 are: the closed form's terms in the column. */
+/**
+ * How many vectors further columns column..column+3 are: the closed form's terms in the column. Once for each vector, so
+ * with one division; the other divisors are powers of two.
+ */
 // @ts-ignore: decorator
 @inline
 function vectorOfColumn(column: i32, tileRows: i32, tileColumns: i32, innerRows: i32): i32 {
-  const innerColumns = 256 / innerRows;
-  return column / tileColumns * (tileRows * tileColumns >> 6)
-    + column % tileColumns / innerColumns * 4
-    + column % innerColumns / 4;
+  const tile = column / tileColumns;
+  const inTile = column - tile * tileColumns;
+  const shift = 8 - ctz(innerRows); // innerColumns is 256 / innerRows
+  const inner = inTile >> shift;
+  return tile * (tileRows * tileColumns >> 6) + (inner << 2) + (inTile - (inner << shift) >> 2);
 }
 
 /** 0xff for each byte with a nibble above 8. */
