@@ -14,6 +14,8 @@ if (!existsSync(executablePath)) {
 export default defineConfig({
   // Cross-origin isolation: without it a page has no SharedArrayBuffer, and kernels no threads.
   server: { headers: { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' } },
+  // Without it, dependencies found on the way reload the page in the middle of a test.
+  optimizeDeps: { entries: ['packages/*/test/**/*.browser.ts'] },
   test: {
     include: ['packages/*/test/**/*.browser.ts'],
     reporters: ['default', './tools/src/closing-line-reporter.ts'],

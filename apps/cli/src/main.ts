@@ -1,4 +1,5 @@
 import { Command, CommanderError } from 'commander';
+import { addCompatCheckCommand } from './commands/compat-check.ts';
 import { addCrossvalCommand } from './commands/crossval.ts';
 import { addInspectCommand } from './commands/inspect.ts';
 import { addLogitsCommand } from './commands/logits.ts';
@@ -34,10 +35,12 @@ export async function main(argv: readonly string[], io: Io): Promise<ExitCode> {
   addRunCommand(program, io);
   addLogitsCommand(program, io);
   addTokenizeCommand(program, io);
-  addInspectCommand(program, io);
-  addCrossvalCommand(program, io, (code) => {
+  const setExitCode = (code: ExitCode): void => {
     exitCode = code;
-  });
+  };
+  addInspectCommand(program, io, setExitCode);
+  addCompatCheckCommand(program, io, setExitCode);
+  addCrossvalCommand(program, io, setExitCode);
 
   try {
     await parse(program, argv);

@@ -1,4 +1,5 @@
 import { EVALUATION_MODES, I2S_LAYOUTS, NUMERICS, TL1_KERNELS } from '@bittern/engine';
+import type { GgufDialectName } from '@bittern/gguf-parser';
 import { InvalidArgumentError, Option } from 'commander';
 
 // Options that several commands have, and the parsers of their values.
@@ -20,6 +21,13 @@ export function tl1TilingOption(): Option {
 export function tl1KernelOption(): Option {
   const description = 'how TL1 weights are run; results do not depend on it';
   return new Option('--tl1-kernel <kernel>', description).choices([...TL1_KERNELS]).default('transcode');
+}
+
+const DIALECTS: readonly GgufDialectName[] = ['ggml', 'bitnet.cpp', 'bitnet.cpp-2026'];
+
+export function dialectOption(): Option {
+  const description = 'what the numbers of tensor types mean (default: decided from the file)';
+  return new Option('--dialect <name>', description).choices([...DIALECTS]);
 }
 
 export function modeOption(): Option {

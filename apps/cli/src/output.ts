@@ -28,6 +28,10 @@ export function table(rows: readonly (readonly string[])[]): string {
   return rows.map((row) => `${line(row)}\n`).join('');
 }
 
+export function sizeText(count: number): string {
+  return count < 1e6 ? `${count} bytes` : `${count} bytes (${(count / 1e6).toFixed(1)} MB)`;
+}
+
 export function warn(io: Io, message: string): void {
   io.stderr.write(`bittern: warning: ${message}\n`);
 }

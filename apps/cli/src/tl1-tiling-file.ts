@@ -8,11 +8,12 @@ const MOST_BYTES = 65_536;
 const WANTED = 'a TL1 tiling is a JSON object such as {"4096x4096": [128, 64, 64]}';
 
 /**
- * Reads `{ "MxK": [BM, BBK, bm], ... }`. Whether the entries are tilings, and fit, is the engine's to say.
+ * Reads `{ "MxK": [BM, BBK, bm], ... }`, if there is such a file. Whether the entries are tilings, and fit, is the engine's to say.
  *
  * @throws {UsageError} if the file is too large or not of this form
  */
-export async function readTl1Tiling(path: string): Promise<Tl1Tilings> {
+export async function readTl1Tiling(path: string | undefined): Promise<Tl1Tilings | undefined> {
+  if (path === undefined) return undefined;
   const chunks: Buffer[] = [];
   // `end` is the last byte read: one more than may be there.
   for await (const chunk of createReadStream(path, { end: MOST_BYTES })) chunks.push(chunk as Buffer);

@@ -43,6 +43,13 @@ describe('bad usage ends with 2, a message and nothing on stdout', () => {
     ['a missing option', ['run'], "required option '-p, --prompt <text>'"],
     ['a missing argument', ['inspect'], "missing required argument 'file'"],
     ['a surplus argument', ['inspect', MODEL, MODEL], 'too many arguments'],
+    ['no file to check', ['compat-check'], "missing required argument 'file'"],
+    ['a file to check that is not there', ['compat-check', 'no.gguf'], 'no.gguf: no such file'],
+    ['a folder to check', ['compat-check', RECORDING, '--json'], 'is not a regular file'],
+    ['an unknown dialect', ['inspect', MODEL, '--dialect', 'x'], 'Allowed choices are ggml, bitnet.cpp'],
+    ['a gate without what it judges', ['inspect', MODEL, '--gate', 'auto'], '--gate needs --ln-stats'],
+    ['two things to inspect', ['inspect', MODEL, '--ln-stats', '--kv'], "'--ln-stats' cannot be used with"],
+    ['a gate that is no file', ['inspect', MODEL, '--ln-stats', '--gate', 'atuo'], 'atuo: no such file'],
     ['a count that is none', ['run', '-p', 'x', '-n', '1e3'], 'whole number'],
     ['a count below 0', ['run', '-p', 'x', '-n', '-1'], 'whole number'],
     ['a seed that is too large', ['run', '-p', 'x', '--seed', '4294967296'], 'at most 4294967295'],
@@ -71,7 +78,7 @@ describe('bad usage ends with 2, a message and nothing on stdout', () => {
 });
 
 describe('help and version are results', () => {
-  test.each(['run', 'logits', 'tokenize', 'inspect', 'crossval'])(
+  test.each(['run', 'logits', 'tokenize', 'inspect', 'compat-check', 'crossval'])(
     '%s --help has examples and exit codes',
     async (name) => {
       const { code, stdout, stderr } = await bittern([name, '--help']);
@@ -96,7 +103,9 @@ describe('interruption', () => {
     ['run', ['run', '-p', 'x']],
     ['logits', ['logits', '-m', MODEL, '-p', 'x']],
     ['crossval', ['crossval', '--json']],
-  ])('%s, while it loads, ends with 130 and without a result', async (_, argv) => {
+    ['inspect --ln-stats', ['inspect', MODEL, '--ln-stats']],
+    ['compat-check', ['compat-check', MODEL, '--json']],
+  ])('%s, while it reads, ends with 130 and without a result', async (_, argv) => {
     const controller = new AbortController();
     const { signal } = controller;
     const { code, stdout, stderr } = await bittern(argv, { signal, isTTY: true, onProgress: () => controller.abort() });

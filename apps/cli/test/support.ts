@@ -118,6 +118,70 @@ export function setU32(bytes: Buffer, key: string, value: number): void {
   bytes.writeUInt32LE(value, at + 4);
 }
 
+/** An entry of a file's tensor table, read from its bytes by this function alone. */
+export interface RawTensor {
+  readonly name: string;
+  readonly typeId: number;
+  /** As in the file: innermost first. */
+  readonly dims: readonly number[];
+  readonly elementCount: number;
+  /** Absolute. */
+  readonly offsetBytes: number;
+}
+
+/** The tensor table of a little-endian file whose first tensor is `token_embd.weight`. Shares no code with the parser. */
+export function rawTensors(bytes: Buffer): RawTensor[] {
+  let at = bytes.indexOf('token_embd.weight') - 8;
+  const u32 = (): number => bytes.readUInt32LE((at += 4) - 4);
+  const u64 = (): number => Number(bytes.readBigUInt64LE((at += 8) - 8));
+  const entries = Array.from({ length: Number(bytes.readBigUInt64LE(8)) }, () => {
+    const nameBytes = u64();
+    const name = bytes.toString('utf8', at, (at += nameBytes));
+    const dims = Array.from({ length: u32() }, u64);
+    return { name, dims, typeId: u32(), dataOffsetBytes: u64() };
+  });
+  const dataBytes = Math.ceil(at / 32) * 32;
+  return entries.map(({ name, dims, typeId, dataOffsetBytes }) => ({
+    name,
+    typeId,
+    dims,
+    elementCount: dims.reduce((product, dim) => product * dim, 1),
+    offsetBytes: dataBytes + dataOffsetBytes,
+  }));
+}
+
+/** The elements of an F32 tensor. */
+export function rawFloats(bytes: Buffer, { offsetBytes, elementCount }: RawTensor): number[] {
+  return Array.from({ length: elementCount }, (_, index) => bytes.readFloatLE(offsetBytes + 4 * index));
+}
+
+/** The elements of an F32 tensor become what `change` makes of them. */
+export function changeFloats(bytes: Buffer, name: string, change: (value: number, index: number) => number): void {
+  const tensor = rawTensors(bytes).find((entry) => entry.name === name)!;
+  for (const [index, value] of rawFloats(bytes, tensor).entries()) {
+    bytes.writeFloatLE(change(value, index), tensor.offsetBytes + 4 * index);
+  }
+}
+
+/** Sets the one scale of an I2_S tensor, which stands behind its codes. */
+export function setScale(bytes: Buffer, name: string, scale: number): void {
+  const { offsetBytes, elementCount } = rawTensors(bytes).find((entry) => entry.name === name)!;
+  bytes.writeFloatLE(scale, offsetBytes + elementCount / 4);
+}
+
+/** Sets the type id of a tensor in the table. */
+export function setTensorType(bytes: Buffer, name: string, typeId: number): void {
+  const at = bytes.indexOf(name) + Buffer.byteLength(name);
+  bytes.writeUInt32LE(typeId, at + 4 + 8 * bytes.readUInt32LE(at));
+}
+
+/** Writes bytes to a file that is removed after the test. */
+export async function fileOf(bytes: Uint8Array | string | AsyncIterable<Uint8Array>, name: string): Promise<string> {
+  const path = join(await temporaryFolder(), name);
+  await writeFile(path, bytes);
+  return path;
+}
+
 /** Changes the last of four weights in the first byte of a tensor, to `code` or to any other. */
 export async function flipWeight(bytes: Buffer, tensor: string, code?: number): Promise<void> {
   const at = (await openGguf(bytes)).tensors.get(tensor)!.offsetBytes;

@@ -5,8 +5,11 @@ import { describe, expect, test } from 'vitest';
 import {
   bittern,
   changedRecording,
+  fileOf,
   MODEL,
+  rawTensors,
   RECORDING,
+  setScale,
   sha256,
   temporaryFolder,
   TL1_TILING,
@@ -72,6 +75,55 @@ describe('a TL1 model', async () => {
       expect(stderr).toMatch(/"256x256": \[BM, BBK, bm\].*"768x256"/);
       expect(stderr.includes('"256x768"')).toBe(options.length === 0);
     }
+  });
+
+  test('compat-check: can run with its tiling, and not without, of which it says what is missing', async () => {
+    const [model, tiling] = await files();
+    const known = await bittern(['compat-check', model, '--tl1-tiling', tiling, '--strict']);
+    expect(known.code).toBe(0);
+    expect(known.stdout).toBe(`${model}: can run here (0 problems, 0 warnings). The data of 90 tensors was read.\n`);
+
+    const unknown = await bittern(['compat-check', model]);
+    expect(unknown.code).toBe(1);
+    expect(unknown.stdout).toContain('CANNOT run here (1 problem, 0 warnings)');
+    expect(unknown.stdout).toMatch(/^ENGINE_TL1_TILING\n {2}.*"128x256": \[BM, BBK, bm\].*\n {2}Fix: .*--tl1-tiling/m);
+    const { stdout } = await bittern(['compat-check', model, '--json']);
+    const [problem] = JSON.parse(stdout).problems;
+    expect(problem.tensors).toHaveLength(8 * 7);
+  });
+
+  test('compat-check: a tiling that does not fit, a pair code above 8, a scale that is none, equal weights', async () => {
+    const changed = Buffer.from(bytes);
+    const { offsetBytes, elementCount } = rawTensors(changed).find(({ name }) => name === 'blk.2.attn_q.weight')!;
+    changed.fill(0x88, offsetBytes, offsetBytes + elementCount / 4);
+    changed[rawTensors(changed).find(({ name }) => name === 'blk.3.ffn_up.weight')!.offsetBytes] = 0x9f;
+    setScale(changed, 'blk.4.ffn_down.weight', Number.NaN);
+    const model = await fileOf(changed, 'model.gguf');
+    const tiling = await fileOf(JSON.stringify({ ...TL1_TILING, '128x256': [96, 64, 32] }), 'tiling.json');
+    const { code, stdout } = await bittern(['compat-check', model, '--tl1-tiling', tiling, '--json']);
+    expect(code).toBe(1);
+    const { problems, warnings } = JSON.parse(stdout);
+    expect(problems.map((problem: Record<string, string>) => `${problem.code} ${problem.message}`)).toEqual([
+      'ENGINE_TL1_TILING The TL1 tiling of "128x256" is [96,64,32]: 128 rows are no multiple of BM.',
+      'ENGINE_INVALID_WEIGHTS Tensor "blk.3.ffn_up.weight" holds a pair code above 8 2 times among 98304 pairs, which TL1 does not have.',
+      'ENGINE_INVALID_WEIGHTS The scale of tensor "blk.4.ffn_down.weight" is NaN.',
+    ]);
+    expect(warnings).toEqual(['All weights of tensor "blk.2.attn_q.weight" are equal: 1 times its scale.']);
+  });
+
+  test('inspect: tiling and memory, or what is missing', async () => {
+    const [model, tiling] = await files();
+    const known = JSON.parse((await bittern(['inspect', model, '--tl1-tiling', tiling, '--json'])).stdout);
+    const i2s = JSON.parse((await bittern(['inspect', MODEL, '--json'])).stdout);
+    expect(known.memory).toEqual(i2s.memory);
+    expect(known.i2sLayout).toBeNull();
+    expect(i2s.tl1Tiling).toBeNull();
+    expect(known.tl1Tiling).toEqual({ tilings: TL1_TILING, reason: 'given with --tl1-tiling' });
+    const unknown = JSON.parse((await bittern(['inspect', model, '--json'])).stdout);
+    expect(unknown).toMatchObject({ memory: null, tl1Tiling: { tilings: null } });
+    const { code, stdout } = await bittern(['inspect', model]);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^TL1 tiling +not known without --tl1-tiling: .*"256x256": \[BM, BBK, bm\]/m);
   });
 
   test.each([

@@ -1,5 +1,5 @@
 import type { GgufMetadata } from '@bittern/gguf-parser';
-import { EngineError } from './errors.ts';
+import type { ReportProblem } from './errors.ts';
 
 export type Architecture = 'bitnet' | 'bitnet-25' | 'bitnet-b1.58';
 
@@ -27,44 +27,49 @@ export interface ModelConfig {
 const MAX_WIDTH = 65_536;
 
 /**
- * Reads and checks the hyperparameters.
+ * Reads and checks the hyperparameters. Whatever is wrong with them is reported; those that cannot be read are NaN.
  *
  * @param vocabSize - rows of token_embd.weight, undefined if there is no such tensor
- * @throws {EngineError} ENGINE_UNSUPPORTED_ARCHITECTURE, ENGINE_MISSING_TENSOR, ENGINE_INVALID_METADATA,
- *   ENGINE_UNSUPPORTED_MODEL
+ * @returns undefined if the architecture is not supported: then no other key is known
  */
-export function readConfig(metadata: GgufMetadata, vocabSize: number | undefined): ModelConfig {
-  const architecture = metadata.get('general.architecture');
-  if (!isArchitecture(architecture)) {
-    throw new EngineError(
-      'ENGINE_UNSUPPORTED_ARCHITECTURE',
-      `Architecture ${JSON.stringify(architecture)} (general.architecture) is not supported. Supported: ${ARCHITECTURES.join(', ')}.`,
-    );
-  }
+export function readConfig(
+  metadata: GgufMetadata,
+  vocabSize: number | undefined,
+  report: ReportProblem,
+): ModelConfig | undefined {
+  const architecture = readArchitecture(metadata, report);
+  if (architecture === undefined) return undefined;
 
   if (vocabSize === undefined) {
-    throw new EngineError(
-      'ENGINE_MISSING_TENSOR',
-      'Tensor "token_embd.weight" is missing. The file is incomplete; convert or download it again.',
-    );
+    report({
+      code: 'ENGINE_MISSING_TENSOR',
+      message: 'Tensor "token_embd.weight" is missing.',
+      fix: 'The file is incomplete; convert or download it again.',
+      tensors: ['token_embd.weight'],
+    });
   }
 
-  const key = (name: string): string => `${architecture}.${name}`;
+  const refuse = (key: string, value: string, wanted: string): number => {
+    report({
+      code: 'ENGINE_INVALID_METADATA',
+      message: `Key "${key}" is ${value}, not a ${wanted}.`,
+      fix: `The file is not a whole ${architecture} model; convert or download it again.`,
+    });
+    return Number.NaN;
+  };
   const number = (name: string, fallback?: number): number => {
-    const value = metadata.get(key(name)) ?? fallback;
-    if (typeof value !== 'number' || !(value > 0 && Number.isFinite(value))) {
-      throw new EngineError(
-        'ENGINE_INVALID_METADATA',
-        `Key "${key(name)}" is ${String(value)}, not a positive number. The file is not a whole ${architecture} model.`,
-      );
-    }
-    return value;
+    const key = `${architecture}.${name}`;
+    const type = metadata.typeOf(key);
+    if (type === 'string' || type?.startsWith('array')) return refuse(key, `of type ${type}`, 'positive number');
+    if (type === undefined && Number.isNaN(fallback)) return Number.NaN; // what it would default to has been reported
+    const value = metadata.get(key) ?? fallback;
+    const isPositive = typeof value === 'number' && value > 0 && Number.isFinite(value);
+    return isPositive ? value : refuse(key, String(value), 'positive number');
   };
   const integer = (name: string, fallback?: number): number => {
     const value = number(name, fallback);
-    if (!Number.isSafeInteger(value))
-      throw new EngineError('ENGINE_INVALID_METADATA', `Key "${key(name)}" is ${value}, not a whole number.`);
-    return value;
+    if (Number.isNaN(value) || Number.isSafeInteger(value)) return value;
+    return refuse(`${architecture}.${name}`, String(value), 'whole number');
   };
 
   const headCount = integer('attention.head_count');
@@ -73,7 +78,7 @@ export function readConfig(metadata: GgufMetadata, vocabSize: number | undefined
   const config: ModelConfig = {
     architecture,
     activation: architecture === 'bitnet' ? 'silu' : 'relu-squared',
-    vocabSize,
+    vocabSize: vocabSize ?? Number.NaN,
     contextLength: integer('context_length'),
     embeddingLength,
     blockCount: integer('block_count'),
@@ -85,33 +90,72 @@ export function readConfig(metadata: GgufMetadata, vocabSize: number | undefined
     ropeFreqBase: number('rope.freq_base', 10_000),
   };
 
-  const vocabSizeKey = integer('vocab_size', vocabSize);
+  const { feedForwardLength, headCountKv } = config;
+  const vocabSizeKey = integer('vocab_size', vocabSize ?? 1);
   const ropeDimensionCount = integer('rope.dimension_count', headDim);
   const ropeScalingFactor = number('rope.scaling.factor', 1);
-  const requirements: readonly (readonly [holds: boolean, otherwise: string])[] = [
-    [vocabSizeKey === vocabSize, `vocab_size is ${vocabSizeKey}, but token_embd.weight has ${vocabSize} rows`],
-    [headDim % 8 === 0, `head size ${embeddingLength} / ${headCount} = ${headDim} is not a multiple of 8`],
-    [headCount > 1 || headDim % 16 === 0, `the size of the only head, ${headDim}, is not a multiple of 16`],
-    [headCount % config.headCountKv === 0, `${headCount} heads are not a multiple of ${config.headCountKv} kv heads`],
-    [ropeDimensionCount === headDim, `RoPE turns ${ropeDimensionCount} of a head's ${headDim} dimensions`],
-    [ropeScalingFactor === 1, `RoPE scaling factor is ${ropeScalingFactor}, not 1`],
-    [isWidth(embeddingLength), `embedding_length ${embeddingLength} is not a multiple of 128 up to ${MAX_WIDTH}`],
+  const isHeadKnown = Number.isFinite(headDim);
+  const requirements: readonly (readonly [isKnown: boolean, holds: boolean, otherwise: string])[] = [
     [
-      isWidth(config.feedForwardLength),
-      `feed_forward_length ${config.feedForwardLength} is not a multiple of 128 up to ${MAX_WIDTH}`,
+      vocabSize !== undefined && Number.isFinite(vocabSizeKey),
+      vocabSizeKey === vocabSize,
+      `vocab_size is ${vocabSizeKey}, but token_embd.weight has ${vocabSize} rows`,
+    ],
+    [isHeadKnown, headDim % 8 === 0, `head size ${embeddingLength} / ${headCount} = ${headDim} is not a multiple of 8`],
+    [
+      isHeadKnown,
+      headCount > 1 || headDim % 16 === 0,
+      `the size of the only head, ${headDim}, is not a multiple of 16`,
+    ],
+    [
+      Number.isFinite(headCount + headCountKv),
+      headCount % headCountKv === 0,
+      `${headCount} heads are not a multiple of ${headCountKv} kv heads`,
+    ],
+    [
+      isHeadKnown && Number.isFinite(ropeDimensionCount),
+      ropeDimensionCount === headDim,
+      `RoPE turns ${ropeDimensionCount} of a head's ${headDim} dimensions`,
+    ],
+    [Number.isFinite(ropeScalingFactor), ropeScalingFactor === 1, `RoPE scaling factor is ${ropeScalingFactor}, not 1`],
+    [
+      Number.isFinite(embeddingLength),
+      isWidth(embeddingLength),
+      `embedding_length ${embeddingLength} is not a multiple of 128 up to ${MAX_WIDTH}`,
+    ],
+    [
+      Number.isFinite(feedForwardLength),
+      isWidth(feedForwardLength),
+      `feed_forward_length ${feedForwardLength} is not a multiple of 128 up to ${MAX_WIDTH}`,
     ],
   ];
-  const broken = requirements.find(([holds]) => !holds);
-  if (broken)
-    throw new EngineError(
-      'ENGINE_UNSUPPORTED_MODEL',
-      `A ${architecture} model of this shape is not supported: ${broken[1]}.`,
-    );
+  for (const [isKnown, holds, otherwise] of requirements) {
+    if (!isKnown || holds) continue;
+    report({
+      code: 'ENGINE_UNSUPPORTED_MODEL',
+      message: `A ${architecture} model of this shape is not supported: ${otherwise}.`,
+      fix: 'Check that the metadata is right; if it is, take another model.',
+    });
+  }
   return config;
 }
 
-function isArchitecture(value: unknown): value is Architecture {
-  return ARCHITECTURES.includes(value as Architecture);
+function readArchitecture(metadata: GgufMetadata, report: ReportProblem): Architecture | undefined {
+  const key = 'general.architecture';
+  const type = metadata.typeOf(key);
+  // Bytes, because text that is not UTF-8 is an error when it is asked for.
+  const bytes = type === 'string' ? metadata.stringBytes(key)?.[0] : undefined;
+  const value = bytes && new TextDecoder().decode(bytes);
+  const architecture = ARCHITECTURES.find((name) => name === value);
+  if (architecture === undefined) {
+    const shown = value === undefined ? type && `of type ${type}` : JSON.stringify(value.slice(0, 80));
+    report({
+      code: 'ENGINE_UNSUPPORTED_ARCHITECTURE',
+      message: `Architecture ${shown} (${key}) is not supported.`,
+      fix: `Supported: ${ARCHITECTURES.join(', ')}.`,
+    });
+  }
+  return architecture;
 }
 
 /** Of a row of activations: whole I2_S blocks, and few enough that f32 holds a dot product exactly. */

@@ -1,4 +1,5 @@
 export type EngineErrorCode =
+  | 'ENGINE_BIG_ENDIAN'
   | 'ENGINE_UNSUPPORTED_ARCHITECTURE'
   | 'ENGINE_UNSUPPORTED_MODEL'
   | 'ENGINE_INVALID_METADATA'
@@ -21,3 +22,14 @@ export class EngineError extends Error {
     this.code = code;
   }
 }
+
+/** A reason why a file cannot run. `message` and `fix`, what to do, are sentences for people and may change. */
+export interface ModelProblem {
+  readonly code: EngineErrorCode;
+  readonly message: string;
+  readonly fix: string;
+  /** Those it is about; none if it is about the file or its metadata. */
+  readonly tensors: readonly string[];
+}
+
+export type ReportProblem = (problem: Omit<ModelProblem, 'tensors'> & Partial<Pick<ModelProblem, 'tensors'>>) => void;

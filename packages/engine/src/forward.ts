@@ -48,13 +48,15 @@ export function forward(
   const quantize = (width: number): void => quantizeRows(s.normed, 0, n, width, s.values, s.scales, s.sums);
   /** out = matrix · quantized rows */
   const linear = ({ layout, codes, rows, columns, scale }: TernaryMatrix, out: Pointer, name?: string): void => {
+    const { values, scales, sums } = s;
+    const { scratch } = kernels;
     if (layout === 'tl1-tiles') {
       for (let row = 0; row < n; row++) {
-        const [values, scales, target] = [s.values + row * columns, s.scales + 4 * row, out + 4 * row * rows];
-        kernels.tl1Gemv(codes, 0, rows, columns, scale, values, scales, target, kernels.scratch);
+        const [from, its, target] = [values + row * columns, scales + 4 * row, out + 4 * row * rows];
+        kernels.tl1Gemv(codes, 0, rows, columns, scale, from, its, target, scratch);
       }
-    } else if (n === 1) kernels.i2sGemv(codes, 0, rows, columns, scale, s.values, s.scales, s.sums, out);
-    else kernels.i2sGemm(codes, 0, rows, columns, scale, s.values, s.scales, s.sums, n, out, rows, kernels.scratch);
+    } else if (n === 1) kernels.i2sGemv(codes, 0, rows, columns, scale, values, scales, sums, out, scratch);
+    else kernels.i2sGemm(codes, 0, rows, columns, scale, values, scales, sums, n, out, rows, scratch);
     if (name !== undefined) taps?.emit(name, [n, rows], out);
   };
 

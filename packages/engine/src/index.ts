@@ -1,3 +1,4 @@
+export { checkModel, type CheckModelOptions, type MemoryBytes, type ModelCheck } from './check.ts';
 export type { Architecture, ModelConfig } from './config.ts';
 export {
   argmax,
@@ -8,7 +9,7 @@ export {
   prefill,
   type Sampler,
 } from './decode.ts';
-export { EngineError, type EngineErrorCode } from './errors.ts';
+export { EngineError, type EngineErrorCode, type ModelProblem } from './errors.ts';
 export { loadModel, type LoadModelOptions, Model, NUMERICS, type Numerics } from './model.ts';
 export { createSampler, type SamplerOptions } from './sampling.ts';
 export { type EvaluateOptions, Session } from './session.ts';

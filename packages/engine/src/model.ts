@@ -7,11 +7,12 @@ import {
   loadKernels,
   type WasmKernels,
 } from '@bittern/kernels';
-import { type ModelConfig, readConfig } from './config.ts';
+import { requireRunnable } from './check.ts';
+import type { ModelConfig } from './config.ts';
 import { EngineError } from './errors.ts';
 import { refuseUnknownOptions, refuseUnlessOneOf } from './options.ts';
 import { Session, type SessionModel } from './session.ts';
-import { TL1_KERNELS, type Tl1Kernel, type Tl1Tilings } from './tl1.ts';
+import type { Tl1Kernel, Tl1Tilings } from './tl1.ts';
 import { type LoadProgress, loadWeights } from './weights.ts';
 
 /** The reference build whose bits are reproduced: its vector width decides the order of float sums (numerics, section 5.3). */
@@ -22,7 +23,10 @@ export const NUMERICS: readonly Numerics[] = ['avx2', 'avx512'];
 export interface LoadModelOptions {
   /** Default `avx512`. */
   readonly numerics?: Numerics;
-  /** How the file packs I2_S weights, which it does not say. Default `128x32`, that of all released files. */
+  /**
+   * How the file packs I2_S weights, which it does not say. Default: as the file was opened, which is `128x32` unless
+   * told otherwise, the layout of all released files.
+   */
   readonly i2sLayout?: I2sLayout;
   /**
    * How the file packs TL1 weights, which it does not say either; needed for a file that has them. A wrong one is not
@@ -33,6 +37,11 @@ export interface LoadModelOptions {
   readonly tl1Kernel?: Tl1Kernel;
   /** Default `auto`: the fastest that is exact here. Results are the same. */
   readonly kernels?: KernelVariant | 'auto';
+  /**
+   * Default false. True tries V8's experimental revectorizer, for the whole process: faster ternary products where it
+   * works (`model.revectorized`). Results are the same.
+   */
+  readonly revectorize?: boolean;
   /**
    * Threads that share each operation; results do not depend on it. Default `auto`: as many as the machine runs at
    * once, but one for a model of less than 64 MB, where waiting for each other costs more than sharing saves, and one
@@ -51,6 +60,7 @@ const KNOWN_OPTIONS: readonly (keyof LoadModelOptions)[] = [
   'tl1Kernel',
   'kernels',
   'threads',
+  'revectorize',
   'signal',
   'onProgress',
   'onWarning',
@@ -60,7 +70,7 @@ const KNOWN_OPTIONS: readonly (keyof LoadModelOptions)[] = [
  * Loads a BitNet model from a GGUF file.
  *
  * @throws {GgufError} from `@bittern/gguf-parser` for a file that is damaged
- * @throws {EngineError} for a model that cannot be run here: unsupported architecture or shape, missing or unused tensor
+ * @throws {EngineError} for a model that cannot be run here: the first problem of {@link checkModel}, or bad weights
  * @throws {KernelError} from `@bittern/kernels` where WebAssembly SIMD or memory is lacking
  */
 export async function loadModel(
@@ -69,37 +79,30 @@ export async function loadModel(
 ): Promise<Model> {
   const {
     numerics = 'avx512',
-    i2sLayout = '128x32',
     tl1Tiling = {},
     tl1Kernel = 'transcode',
     kernels: variant = 'auto',
     threads = 'auto',
+    revectorize = false,
     signal,
     onProgress,
     onWarning,
   } = options;
   refuseUnknownOptions(options, KNOWN_OPTIONS);
   refuseUnlessOneOf('numerics', numerics, NUMERICS);
-  refuseUnlessOneOf('i2sLayout', i2sLayout, I2S_LAYOUTS);
-  refuseUnlessOneOf('tl1Kernel', tl1Kernel, TL1_KERNELS);
   refuseUnlessOneOf('kernels', variant, ['auto', ...KERNEL_VARIANTS]);
 
   const gguf = isGgufFile(source) ? source : await openGguf(source, signal ? { signal } : {});
-  const embedding = gguf.tensors.get('token_embd.weight');
-  const config = readConfig(gguf.metadata, embedding?.shape[0]);
+  const { i2sLayout = gguf.i2sLayout } = options;
+  refuseUnlessOneOf('i2sLayout', i2sLayout, I2S_LAYOUTS);
+  const config = requireRunnable(gguf, { tl1Tiling, tl1Kernel }, onWarning);
   const kernels = await loadKernels({
     variant,
     threads: threads === 'auto' ? threadsFor(gguf.source.sizeBytes) : threads,
+    revectorize,
   });
   try {
-    const weights = await loadWeights(gguf, config, kernels, {
-      i2sLayout,
-      tl1Tiling,
-      tl1Kernel,
-      signal,
-      onProgress,
-      onWarning,
-    });
+    const weights = await loadWeights(gguf, config, kernels, { i2sLayout, tl1Tiling, tl1Kernel, signal, onProgress });
     return new Model(gguf, numerics, {
       config,
       weights,
@@ -146,6 +149,11 @@ export class Model {
   /** Which kernels run: a matter of speed, not of results. */
   get kernelVariant(): WasmKernels['variant'] {
     return this.#use().kernels.variant;
+  }
+
+  /** Whether the ternary products are those for V8's revectorizer. */
+  get revectorized(): boolean {
+    return this.#use().kernels.revectorized;
   }
 
   /** How TL1 weights are run, too; undefined where the file has none. */

@@ -10,6 +10,56 @@ const KV_PADDING = 32;
 /** Rows of logits computed at a time: bounds the buffer of a large vocabulary. No influence on the results. */
 export const LOGITS_ROWS = 16;
 
+/** What a session takes in the kernels' memory, in bytes. */
+export interface SessionBytes {
+  /** Keys and values of the whole context. */
+  readonly cache: number;
+  /** Activations of one micro-batch, tables and scratch (for one thread). */
+  readonly activations: number;
+}
+
+/** See {@link RunState}. */
+export function sessionBytes(config: ModelConfig, contextLength: number, usesTables: boolean): SessionBytes {
+  const { cache, scratch, ...arrays } = arrayBytes(config, contextLength, usesTables);
+  return {
+    cache: 2 * config.blockCount * cache,
+    activations: scratch + Object.values(arrays).reduce((sum, bytes) => sum + bytes, 0),
+  };
+}
+
+/** Bytes of each array of a {@link RunState}; `cache` is that of one layer's keys, or values. */
+function arrayBytes(
+  { embeddingLength, feedForwardLength, headCount, headCountKv, headDim, vocabSize }: ModelConfig,
+  contextLength: number,
+  usesTables: boolean,
+) {
+  const n = Math.min(MICRO_BATCH, contextLength);
+  const widest = Math.max(embeddingLength, feedForwardLength);
+  const kvLength = headCountKv * headDim;
+  const cells = paddedCells(contextLength);
+  // The tables of one row (kernels, `tl1Gemv`), or unpacked weights (`i2sGemm`)
+  const linearScratch = usesTables ? 16 * widest : 4 * widest + 256;
+  return {
+    x: 4 * n * embeddingLength,
+    normed: 4 * n * widest,
+    values: n * widest,
+    scales: 4 * n,
+    sums: 4 * n,
+    q: 4 * n * embeddingLength,
+    k: 4 * n * kvLength,
+    v: 4 * n * kvLength,
+    attended: 4 * n * embeddingLength,
+    projected: 4 * n * embeddingLength,
+    gate: 4 * n * feedForwardLength,
+    up: 4 * n * feedForwardLength,
+    logits: 4 * Math.min(n, LOGITS_ROWS) * vocabSize,
+    cosines: 2 * contextLength * headDim,
+    sines: 2 * contextLength * headDim,
+    cache: 2 * kvLength * cells,
+    scratch: Math.max(linearScratch, attentionScratchBytes(headCount, headCountKv, headDim, cells)),
+  };
+}
+
 /**
  * Everything a session writes: activations of one micro-batch and the key/value cache, allocated once. `n` is the
  * micro-batch's capacity, min(512, contextLength). All f32 unless it says otherwise.
@@ -41,37 +91,31 @@ export class RunState {
 
   /** @param usesTables - whether weights are run by TL1's look-up tables */
   constructor(config: ModelConfig, kernels: WasmKernels, contextLength: number, usesTables: boolean) {
-    const { embeddingLength, feedForwardLength, headCount, headCountKv, headDim, vocabSize, blockCount, ropeFreqBase } =
-      config;
+    const { headDim, blockCount, ropeFreqBase } = config;
     this.#config = config;
     this.#memory = kernels.memory;
     this.contextLength = contextLength;
     this.cells = paddedCells(contextLength);
-    const n = Math.min(MICRO_BATCH, contextLength);
-    const widest = Math.max(embeddingLength, feedForwardLength);
-    const kvLength = headCountKv * headDim;
-    const cacheBytes = 2 * kvLength * this.cells;
+    const bytes = arrayBytes(config, contextLength, usesTables);
     try {
-      this.x = this.#allocate(4 * n * embeddingLength);
-      this.normed = this.#allocate(4 * n * widest);
-      this.values = this.#allocate(n * widest);
-      this.scales = this.#allocate(4 * n);
-      this.sums = this.#allocate(4 * n);
-      this.q = this.#allocate(4 * n * embeddingLength);
-      this.k = this.#allocate(4 * n * kvLength);
-      this.v = this.#allocate(4 * n * kvLength);
-      this.attended = this.#allocate(4 * n * embeddingLength);
-      this.projected = this.#allocate(4 * n * embeddingLength);
-      this.gate = this.#allocate(4 * n * feedForwardLength);
-      this.up = this.#allocate(4 * n * feedForwardLength);
-      this.logits = this.#allocate(4 * Math.min(n, LOGITS_ROWS) * vocabSize);
-      this.cosines = this.#allocate(2 * contextLength * headDim);
-      this.sines = this.#allocate(2 * contextLength * headDim);
-      this.keyCache = Array.from({ length: blockCount }, () => this.#allocate(cacheBytes));
-      this.valueCache = Array.from({ length: blockCount }, () => this.#allocate(cacheBytes));
-      // Unpacked rows, or the tables of TL1, which are larger
-      const linearBytes = (usesTables ? 16 : 4) * widest;
-      kernels.reserveScratch(Math.max(linearBytes, attentionScratchBytes(headCount, headCountKv, headDim, this.cells)));
+      this.x = this.#allocate(bytes.x);
+      this.normed = this.#allocate(bytes.normed);
+      this.values = this.#allocate(bytes.values);
+      this.scales = this.#allocate(bytes.scales);
+      this.sums = this.#allocate(bytes.sums);
+      this.q = this.#allocate(bytes.q);
+      this.k = this.#allocate(bytes.k);
+      this.v = this.#allocate(bytes.v);
+      this.attended = this.#allocate(bytes.attended);
+      this.projected = this.#allocate(bytes.projected);
+      this.gate = this.#allocate(bytes.gate);
+      this.up = this.#allocate(bytes.up);
+      this.logits = this.#allocate(bytes.logits);
+      this.cosines = this.#allocate(bytes.cosines);
+      this.sines = this.#allocate(bytes.sines);
+      this.keyCache = Array.from({ length: blockCount }, () => this.#allocate(bytes.cache));
+      this.valueCache = Array.from({ length: blockCount }, () => this.#allocate(bytes.cache));
+      kernels.reserveScratch(bytes.scratch);
     } catch (error) {
       this.free();
       throw error;

@@ -1,11 +1,17 @@
 import type { GgufFile, GgufTensor } from '@bittern/gguf-parser';
-import type { I2sLayout, KernelMemory, Pointer, Tl1Tiling, WasmKernels } from '@bittern/kernels';
+import type { I2sLayout, KernelMemory, Pointer, WasmKernels } from '@bittern/kernels';
 import type { ModelConfig } from './config.ts';
 import { EngineError } from './errors.ts';
-import { missingTilings, type Tl1Kernel, tl1TilingOf, type Tl1Tilings } from './tl1.ts';
-
-/** The type of a file's ternary matrices, all of them. They are quantized for by different rules (numerics, 3 and 4). */
-export type TernaryType = 'I2_S' | 'TL1';
+import {
+  layerNeeds,
+  memoryBytesOf,
+  outputNormNeed,
+  type TensorNeed,
+  ternaryTypeOf,
+  type TernaryType,
+  tokenEmbdNeed,
+} from './tensor-needs.ts';
+import { type Tl1Kernel, tl1ShapeOf, type Tl1Tilings } from './tl1.ts';
 
 /** A ternary matrix [rows, columns] and its one scale. */
 export interface TernaryMatrix {
@@ -50,21 +56,17 @@ export interface LoadWeightsOptions {
   readonly tl1Kernel: Tl1Kernel;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
-  readonly onWarning?: ((message: string) => void) | undefined;
 }
-
-/** The reference's graph uses the tied embedding as head even if this is present (numerics, section 5). */
-const IGNORED_TENSOR = 'output.weight';
 
 /** Bytes read from the source at a time; bounds what loading holds beside the weights themselves. */
 const CHUNK_BYTES = 8 << 20;
 
 /**
- * Streams every tensor of the model into the kernels' memory. All are checked before the first byte is read: each
- * that the model needs is there with its shape and type, and none is left over.
+ * Streams every tensor of the model into the kernels' memory.
  *
- * @throws {EngineError} ENGINE_MISSING_TENSOR, ENGINE_TENSOR_MISMATCH, ENGINE_UNUSED_TENSOR, ENGINE_TL1_TILING,
- *   ENGINE_INVALID_WEIGHTS
+ * @param gguf - a file in which `checkModel` found no problem: each tensor is there with its shape and type, and each
+ *   TL1 matrix has its tiling
+ * @throws {EngineError} ENGINE_INVALID_WEIGHTS
  */
 export async function loadWeights(
   gguf: GgufFile,
@@ -72,46 +74,38 @@ export async function loadWeights(
   kernels: WasmKernels,
   options: LoadWeightsOptions,
 ): Promise<Weights> {
-  const { embeddingLength, feedForwardLength, headCountKv, headDim, vocabSize, blockCount } = config;
-  const kvLength = headCountKv * headDim;
+  const ternaryType = ternaryTypeOf(gguf);
   const plan = new LoadPlan(gguf, kernels, options);
-
-  const tokenEmbd = plan.array('token_embd.weight', 'F16', [vocabSize, embeddingLength]);
-  const layers = Array.from({ length: blockCount }, (_, layer) => {
-    const name = (suffix: string): string => `blk.${layer}.${suffix}.weight`;
+  const tokenEmbd = plan.array(tokenEmbdNeed(config));
+  const layers = Array.from({ length: config.blockCount }, (_, layer) => {
+    const needs = layerNeeds(config, ternaryType, layer);
     return {
-      attnNorm: plan.array(name('attn_norm'), 'F32', [embeddingLength]),
-      attnQ: plan.ternary(name('attn_q'), embeddingLength, embeddingLength),
-      attnK: plan.ternary(name('attn_k'), kvLength, embeddingLength),
-      attnV: plan.ternary(name('attn_v'), kvLength, embeddingLength),
-      attnSubNorm: plan.array(name('attn_sub_norm'), 'F32', [embeddingLength]),
-      attnOutput: plan.ternary(name('attn_output'), embeddingLength, embeddingLength),
-      ffnNorm: plan.array(name('ffn_norm'), 'F32', [embeddingLength]),
-      ffnGate: plan.ternary(name('ffn_gate'), feedForwardLength, embeddingLength),
-      ffnUp: plan.ternary(name('ffn_up'), feedForwardLength, embeddingLength),
-      ffnSubNorm: plan.array(name('ffn_sub_norm'), 'F32', [feedForwardLength]),
-      ffnDown: plan.ternary(name('ffn_down'), embeddingLength, feedForwardLength),
+      attnNorm: plan.array(needs.attnNorm),
+      attnQ: plan.ternary(needs.attnQ),
+      attnK: plan.ternary(needs.attnK),
+      attnV: plan.ternary(needs.attnV),
+      attnSubNorm: plan.array(needs.attnSubNorm),
+      attnOutput: plan.ternary(needs.attnOutput),
+      ffnNorm: plan.array(needs.ffnNorm),
+      ffnGate: plan.ternary(needs.ffnGate),
+      ffnUp: plan.ternary(needs.ffnUp),
+      ffnSubNorm: plan.array(needs.ffnSubNorm),
+      ffnDown: plan.ternary(needs.ffnDown),
     };
   });
-  const outputNorm = plan.array('output_norm.weight', 'F32', [embeddingLength]);
-  plan.refuseUnused();
-  plan.refuseMissingTilings();
+  const outputNorm = plan.array(outputNormNeed(config));
 
   await plan.run();
-  return { ternaryType: plan.ternaryType, tokenEmbd, layers, outputNorm };
+  return { ternaryType, tokenEmbd, layers, outputNorm };
 }
 
-/** The loads of one file: first all checked and given their place, then all run. */
+/** The loads of one file: first all given their place, then all run. */
 class LoadPlan {
-  readonly ternaryType: TernaryType;
   readonly #gguf: GgufFile;
   readonly #kernels: WasmKernels;
   readonly #memory: KernelMemory;
   readonly #options: LoadWeightsOptions;
-  readonly #used = new Set<string>();
   readonly #loads: (() => Promise<void>)[] = [];
-  /** TL1 matrices for which no tiling was given. */
-  readonly #missingTilings = new Set<string>();
   readonly #totalBytes: number;
   #loadedBytes = 0;
 
@@ -120,82 +114,33 @@ class LoadPlan {
     this.#kernels = kernels;
     this.#memory = kernels.memory;
     this.#options = options;
-    this.ternaryType = gguf.tensors.get('blk.0.attn_q.weight')?.type === 'TL1' ? 'TL1' : 'I2_S';
     this.#totalBytes = [...gguf.tensors.values()].reduce((sum, tensor) => sum + tensor.sizeBytes, 0);
   }
 
   /** An F16 or F32 tensor, copied as it is. */
-  array(name: string, type: 'F16' | 'F32', shape: readonly number[]): Pointer {
-    const tensor = this.#take(name, type, shape);
-    const pointer = this.#memory.allocate(tensor.sizeBytes);
+  array(need: TensorNeed): Pointer {
+    const tensor = this.#gguf.tensors.get(need.name)!;
+    const pointer = this.#memory.allocate(memoryBytesOf(need));
     this.#loads.push(() => this.#copy(tensor, pointer));
     return pointer;
   }
 
   /** An I2_S or TL1 tensor, repacked. The result's `scale` holds from when the plan has run. */
-  ternary(name: string, rows: number, columns: number): TernaryMatrix {
-    const tensor = this.#take(name, this.ternaryType, [rows, columns]);
-    const { tl1Tiling, tl1Kernel } = this.#options;
-    const layout = this.ternaryType === 'TL1' && tl1Kernel === 'lut' ? 'tl1-tiles' : 'row-pairs';
-    let tiling: Tl1Tiling | undefined;
-    if (this.ternaryType === 'TL1') {
-      tiling = tl1TilingOf(tl1Tiling, rows, columns);
-      if (tiling === undefined) this.#missingTilings.add(`${rows}x${columns}`);
-    } else if (rows % 4 !== 0) {
-      throw new EngineError('ENGINE_TENSOR_MISMATCH', `Tensor "${name}" has ${rows} rows; I2_S needs a multiple of 4.`);
-    }
-    const codes = this.#memory.allocate((rows * columns) / 4);
+  ternary(need: TensorNeed): TernaryMatrix {
+    const tensor = this.#gguf.tensors.get(need.name)!;
+    const [rows, columns] = need.shape as [number, number];
+    const layout = need.type === 'TL1' && this.#options.tl1Kernel === 'lut' ? 'tl1-tiles' : 'row-pairs';
+    const codes = this.#memory.allocate(memoryBytesOf(need));
     const matrix: TernaryMatrix & { scale: number } = { layout, rows, columns, codes, scale: Number.NaN };
     this.#loads.push(async () => {
-      await (tiling === undefined ? this.#repackI2s(tensor, matrix) : this.#repackTl1(tensor, matrix, tiling));
+      await (need.type === 'TL1' ? this.#repackTl1(tensor, matrix) : this.#repackI2s(tensor, matrix));
       matrix.scale = await this.#readScale(tensor, (rows * columns) / 4);
     });
     return matrix;
   }
 
-  refuseUnused(): void {
-    const unused = [...this.#gguf.tensors.keys()].filter((name) => !this.#used.has(name) && name !== IGNORED_TENSOR);
-    if (unused.length > 0) {
-      const names = unused
-        .slice(0, 5)
-        .map((name) => `"${name}"`)
-        .join(', ');
-      throw new EngineError(
-        'ENGINE_UNUSED_TENSOR',
-        `The file holds ${unused.length} tensor(s) that this model's graph does not use: ${names}. Running without them could give wrong output; is it a different kind of model?`,
-      );
-    }
-    if (this.#gguf.tensors.has(IGNORED_TENSOR)) {
-      this.#options.onWarning?.(
-        `"${IGNORED_TENSOR}" is ignored: as in bitnet.cpp, the token embedding is the output head.`,
-      );
-    }
-  }
-
-  refuseMissingTilings(): void {
-    if (this.#missingTilings.size > 0) throw missingTilings(this.#missingTilings);
-  }
-
   async run(): Promise<void> {
     for (const load of this.#loads) await load();
-  }
-
-  #take(name: string, type: string, shape: readonly number[]): GgufTensor {
-    const tensor = this.#gguf.tensors.get(name);
-    if (tensor === undefined) {
-      throw new EngineError(
-        'ENGINE_MISSING_TENSOR',
-        `Tensor "${name}" is missing. The file is incomplete; convert or download it again.`,
-      );
-    }
-    if (tensor.type !== type || tensor.shape.join() !== shape.join()) {
-      throw new EngineError(
-        'ENGINE_TENSOR_MISMATCH',
-        `Tensor "${name}" is ${tensor.type} [${tensor.shape.join(', ')}]; this model needs ${type} [${shape.join(', ')}].`,
-      );
-    }
-    this.#used.add(name);
-    return tensor;
   }
 
   async #copy(tensor: GgufTensor, pointer: Pointer): Promise<void> {
@@ -222,8 +167,8 @@ class LoadPlan {
     });
   }
 
-  async #repackTl1(tensor: GgufTensor, matrix: TernaryMatrix, tiling: Tl1Tiling): Promise<void> {
-    const { layout, rows, columns, codes } = matrix;
+  async #repackTl1(tensor: GgufTensor, { layout, rows, columns, codes }: TernaryMatrix): Promise<void> {
+    const tiling = this.#options.tl1Tiling[tl1ShapeOf(rows, columns)]!;
     const repack = layout === 'tl1-tiles' ? this.#kernels.tl1ToTiles : this.#kernels.tl1ToRowPairs;
     await this.#repack(tensor, rows, columns, tiling[0], (packed, count, row) => {
       const bad = repack(packed, count, columns, ...tiling, codes + (row * columns) / 4);

@@ -15,7 +15,7 @@ function scaled(dot: i32, sum: i32, activationScale: f32, weightScale: f32): f32
 
 export function i2sGemv(
   weights: usize, rowBegin: i32, rowEnd: i32, width: i32, weightScale: f32,
-  values: usize, scales: usize, sums: usize, out: usize,
+  values: usize, scales: usize, sums: usize, out: usize, scratch: usize,
 ): void {
   const activationScale = load<f32>(scales);
   const sum = load<i32>(sums);

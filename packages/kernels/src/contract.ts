@@ -68,6 +68,7 @@ export interface Kernels {
    * @param rowBegin - even, as is rowEnd
    * @param values - int8 [width]; `scales` f32 [1] and `sums` int32 [1] belong to it
    * @param out - f32 [rows]
+   * @param scratch - 64 bytes
    */
   i2sGemv(
     weights: Pointer,
@@ -79,6 +80,7 @@ export interface Kernels {
     scales: Pointer,
     sums: Pointer,
     out: Pointer,
+    scratch: Pointer,
   ): void;
 
   /**
@@ -87,7 +89,7 @@ export interface Kernels {
    * @param rowBegin - a multiple of 4, as is rowEnd
    * @param values - int8 [count, width]; `scales` f32 [count], `sums` int32 [count]
    * @param out - f32 [count, outStride]; outStride a multiple of 4
-   * @param scratch - 4 * width bytes
+   * @param scratch - 4 * width + 256 bytes
    */
   i2sGemm(
     weights: Pointer,

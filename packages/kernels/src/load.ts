@@ -1,7 +1,8 @@
 import type { Kernels, Pointer } from './contract.ts';
 import { KernelError } from './errors.ts';
 import { KernelMemory } from './memory.ts';
-import { type TeamExports, ThreadTeam } from './team.ts';
+import { turnOnRevectorizer, wideKernelsAreExact } from './revectorize.ts';
+import { type KernelExports, type TeamExports, ThreadTeam } from './team.ts';
 
 /**
  * - `relaxed`: uses relaxed SIMD; wants an engine that has it and a machine that fuses its multiply-add
@@ -26,6 +27,12 @@ export interface LoadKernelsOptions {
    * The result names its variant.
    */
   readonly variant?: KernelVariant | 'auto';
+  /**
+   * Default false. True turns on V8's revectorizer for the whole process (Node 24 and newer): it joins pairs of 128-bit
+   * instructions to 256-bit ones, and is experimental. {@link WasmKernels.revectorized} tells whether it is used: only
+   * if a self-test, before and after the optimizing compiler has run, finds every bit right.
+   */
+  readonly revectorize?: boolean;
   /** Default 1. More want a SharedArrayBuffer: in a browser, a page that is cross-origin isolated. */
   readonly threads?: number;
 }
@@ -36,6 +43,8 @@ export interface LoadKernelsOptions {
  */
 export interface WasmKernels extends Kernels {
   readonly variant: KernelVariant;
+  /** Whether the ternary products are those for V8's revectorizer. A matter of speed, not of results. */
+  readonly revectorized: boolean;
   readonly threads: number;
   readonly memory: KernelMemory;
   /** The first thread's scratch, of the largest size reserved. Where a call is recorded, each thread takes its own. */
@@ -58,16 +67,17 @@ export async function loadKernels(options: LoadKernelsOptions = {}): Promise<Was
   const { variant = 'auto', threads = 1 } = options;
   if (!(Number.isInteger(threads) && threads >= 1))
     throw new RangeError(`threads ${threads} is not a whole number from 1`);
-  if (variant !== 'auto') return instantiate(variant, threads);
+  const revectorize = (options.revectorize ?? false) && turnOnRevectorizer();
+  if (variant !== 'auto') return instantiate(variant, threads, revectorize);
   try {
-    return await instantiate('relaxed', threads);
+    return await instantiate('relaxed', threads, revectorize);
   } catch (error) {
     if (!(error instanceof KernelError && error.code === 'KERNELS_UNSUPPORTED')) throw error;
-    return instantiate('simd128', threads);
+    return instantiate('simd128', threads, revectorize);
   }
 }
 
-async function instantiate(variant: KernelVariant, threads: number): Promise<WasmKernels> {
+async function instantiate(variant: KernelVariant, threads: number, revectorize: boolean): Promise<WasmKernels> {
   if (threads > 1 && typeof SharedArrayBuffer === 'undefined') {
     throw new KernelError(
       'KERNELS_UNSUPPORTED',
@@ -92,16 +102,46 @@ async function instantiate(variant: KernelVariant, threads: number): Promise<Was
       `The ${variant} kernels round twice in multiply-add on this machine; their results would not be exact. Use "simd128".`,
     );
   }
-  return threads === 1
-    ? oneThread(kernels, memory, variant)
-    : severalThreads(module, kernels, memory, variant, threads);
+  const revectorized = revectorize && variant === 'relaxed' && wideKernelsAreExact(kernels, memory);
+  if (threads === 1) return oneThread(kernels, memory, variant, revectorized);
+  const team = await ThreadTeam.start(module, kernels, memory, threads);
+  return {
+    ...kernels,
+    ...team.operations,
+    ...ternaryOf(team.operations, revectorized),
+    variant,
+    revectorized,
+    threads,
+    memory,
+    get scratch() {
+      return team.scratch;
+    },
+    reserveScratch: (sizeBytes) => team.reserveScratch(sizeBytes),
+    flush: () => team.flush(),
+    dispose: () => team.dispose(),
+  };
 }
 
-function oneThread(kernels: Kernels, memory: KernelMemory, variant: KernelVariant): WasmKernels {
+type Ternary = Pick<Kernels, 'i2sGemv' | 'i2sGemm'>;
+
+function ternaryOf(kernels: Ternary & Pick<KernelExports, 'i2sGemvWide' | 'i2sGemmWide'>, wide: boolean): Ternary {
+  return wide
+    ? { i2sGemv: kernels.i2sGemvWide, i2sGemm: kernels.i2sGemmWide }
+    : { i2sGemv: kernels.i2sGemv, i2sGemm: kernels.i2sGemm };
+}
+
+function oneThread(
+  kernels: KernelExports,
+  memory: KernelMemory,
+  variant: KernelVariant,
+  revectorized: boolean,
+): WasmKernels {
   const scratch = { pointer: 0, sizeBytes: 0 };
   return {
     ...kernels,
+    ...ternaryOf(kernels, revectorized),
     variant,
+    revectorized,
     threads: 1,
     memory,
     get scratch() {
@@ -115,29 +155,6 @@ function oneThread(kernels: Kernels, memory: KernelMemory, variant: KernelVarian
     },
     flush() {},
     dispose() {},
-  };
-}
-
-async function severalThreads(
-  module: WebAssembly.Module,
-  kernels: TeamExports,
-  memory: KernelMemory,
-  variant: KernelVariant,
-  threads: number,
-): Promise<WasmKernels> {
-  const team = await ThreadTeam.start(module, kernels, memory, threads);
-  return {
-    ...kernels,
-    ...team.operations,
-    variant,
-    threads,
-    memory,
-    get scratch() {
-      return team.scratch;
-    },
-    reserveScratch: (sizeBytes) => team.reserveScratch(sizeBytes),
-    flush: () => team.flush(),
-    dispose: () => team.dispose(),
   };
 }
 

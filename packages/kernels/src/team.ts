@@ -2,8 +2,14 @@ import type { Kernels, Pointer } from './contract.ts';
 import { KernelError } from './errors.ts';
 import type { KernelMemory } from './memory.ts';
 
-/** What the binaries with threads export beside the kernels (assembly/team.ts). */
-export interface TeamExports extends Kernels {
+/** What every binary exports: the kernels, and those of which there are two. */
+export interface KernelExports extends Kernels {
+  readonly i2sGemvWide: Kernels['i2sGemv'];
+  readonly i2sGemmWide: Kernels['i2sGemm'];
+}
+
+/** What the binaries with threads export besides (assembly/team.ts). */
+export interface TeamExports extends KernelExports {
   runProgram(team: Pointer, threads: number, maySleep: boolean): number;
   fail(team: Pointer): void;
   stop(team: Pointer): void;
@@ -25,16 +31,18 @@ type SharedOperation =
   | 'add'
   | 'reluSquaredGate'
   | 'siluGate'
+  | 'i2sGemvWide'
+  | 'i2sGemmWide'
   | 'quantizeRowsTl1'
   | 'tl1Gemv';
 
 /**
- * Their arguments: i for an i32 word, f for an f32 one, s for the scratch, which
- * each thread has of its own. The place in the list is the operation's code in assembly/team.ts.
+ * Their arguments: i for an i32 word, f for an f32 one, s for the scratch, which each thread has of its own. The place in
+ * the list is the operation's code in assembly/team.ts.
  */
 const OPERATIONS: Readonly<Record<SharedOperation, string>> = {
   quantizeRows: 'iiiiiii',
-  i2sGemv: 'iiiifiiii',
+  i2sGemv: 'iiiifiiiis',
   i2sGemm: 'iiiifiiiiiis',
   rmsNorm: 'iiiiifii',
   ropeNeox: 'iiiiiiii',
@@ -47,6 +55,8 @@ const OPERATIONS: Readonly<Record<SharedOperation, string>> = {
   add: 'iiii',
   reluSquaredGate: 'iiiiii',
   siluGate: 'iiiiii',
+  i2sGemvWide: 'iiiifiiiis',
+  i2sGemmWide: 'iiiifiiiiiis',
   quantizeRowsTl1: 'iiiiiii',
   tl1Gemv: 'iiiifiiis',
 };
@@ -77,7 +87,7 @@ interface TeamWorker {
 export class ThreadTeam {
   readonly threads: number;
   /** The shared operations: each records its call. */
-  readonly operations: Pick<Kernels, SharedOperation>;
+  readonly operations: Pick<KernelExports, SharedOperation>;
   readonly #exports: TeamExports;
   readonly #memory: KernelMemory;
   readonly #team: Pointer;
@@ -122,7 +132,7 @@ export class ThreadTeam {
       name,
       (...args: number[]) => this.#record(code, OPERATIONS[name], args),
     ]);
-    this.operations = Object.fromEntries(entries) as Pick<Kernels, SharedOperation>;
+    this.operations = Object.fromEntries(entries) as Pick<KernelExports, SharedOperation>;
   }
 
   /** Scratch of thread 0. */

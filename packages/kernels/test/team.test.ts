@@ -14,13 +14,14 @@ function prepare(kernels: WasmKernels): { run(): void; result(): Float32Array } 
   const scales = memory.allocate(4);
   const sums = memory.allocate(4);
   const out = memory.allocate(4 * ROWS);
+  kernels.reserveScratch(64);
   memory.bytes(weights, (ROWS * WIDTH) / 4).set(Array.from({ length: (ROWS * WIDTH) / 4 }, (_, i) => (i * 7) & 0xaa));
   memory.f32(x, WIDTH).set(Array.from({ length: WIDTH }, (_, i) => Math.sin(i)));
   return {
     run() {
       memory.f32(out, ROWS).fill(Number.NaN);
       kernels.quantizeRows(x, 0, 1, WIDTH, values, scales, sums);
-      kernels.i2sGemv(weights, 0, ROWS, WIDTH, 0.03, values, scales, sums, out);
+      kernels.i2sGemv(weights, 0, ROWS, WIDTH, 0.03, values, scales, sums, out, kernels.scratch);
       kernels.flush();
     },
     result: () => memory.f32(out, ROWS).slice(),

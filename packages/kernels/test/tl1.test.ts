@@ -69,7 +69,7 @@ describe.each(KERNEL_VARIANTS)('%s kernels', async (variant) => {
     });
     expect(new Set(expected).size).toBeGreaterThan(rows / 8);
 
-    kernels.i2sGemv(pairs, 0, rows, columns, 0.03, values, scales, sums, out);
+    kernels.i2sGemv(pairs, 0, rows, columns, 0.03, values, scales, sums, out, scratch);
     expect(memory.f32(out, rows)).toEqual(expected);
     memory.f32(out, rows).fill(Number.NaN);
     kernels.tl1Gemv(tiles, 0, rows, columns, 0.03, values, scales, out, scratch);
@@ -84,7 +84,7 @@ describe.each(KERNEL_VARIANTS)('%s kernels', async (variant) => {
     kernels.tl1Gemv(tiles!, 0, rows, columns, 0.03, values!, scales!, out!, scratch!);
     expect(memory.f32(scales!, 1)[0]).toBe(Infinity);
     expect(memory.f32(out!, rows)).toEqual(new Float32Array(rows));
-    kernels.i2sGemv(tiles!, 0, rows, columns, 0.03, values!, scales!, sums!, out!);
+    kernels.i2sGemv(tiles!, 0, rows, columns, 0.03, values!, scales!, sums!, out!, scratch!);
     expect(memory.f32(out!, rows)).toEqual(new Float32Array(rows));
   });
 });

@@ -74,8 +74,8 @@ export function referenceKernels(memory: KernelMemory): Kernels {
       quantize(x, rowBegin, rowEnd, width, 0, values, scales, sums);
     },
 
-    i2sGemv(weights, rowBegin, rowEnd, width, weightScale, values, scales, sums, out) {
-      kernels.i2sGemm(weights, rowBegin, rowEnd, width, weightScale, values, scales, sums, 1, out, rowEnd, 0);
+    i2sGemv(weights, rowBegin, rowEnd, width, weightScale, values, scales, sums, out, scratch) {
+      kernels.i2sGemm(weights, rowBegin, rowEnd, width, weightScale, values, scales, sums, 1, out, rowEnd, scratch);
     },
 
     i2sGemm(weights, rowBegin, rowEnd, width, weightScale, values, scales, sums, count, out, outStride) {

@@ -1,5 +1,4 @@
 import { expect, test } from 'vitest';
-import storyteller from '../../../storyteller/model/tokenizer.json';
 import { chatTemplate, detectTemplate, resolveTokenizer, tokenizerFromGguf } from '../../src/index.ts';
 import cases from '../vectors/tokenizer_cases.json';
 import prompts from '../vectors/storyteller-prompts.json';
@@ -27,6 +26,8 @@ test('the recorded ids of bitnet.cpp', () => {
 });
 
 test('a resolved tokenizer, its digest and a chat', async () => {
+  // The test server's root is the repository's.
+  const storyteller: unknown = await (await fetch('/packages/storyteller/model/tokenizer.json')).json();
   const [json, gguf] = await Promise.all([
     resolveTokenizer({ beside: { name: 'tokenizer.json', json: storyteller } }),
     resolveTokenizer({ gguf: { name: 'model', metadata: metadataOf(vocabulary) } }),

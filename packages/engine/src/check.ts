@@ -1,0 +1,221 @@
+import type { GgufFile } from '@bittern/gguf-parser';
+import { type ModelConfig, readConfig } from './config.ts';
+import { EngineError, type ModelProblem, type ReportProblem } from './errors.ts';
+import { refuseUnknownOptions, refuseUnlessOneOf } from './options.ts';
+import { type SessionBytes, sessionBytes } from './run-state.ts';
+import {
+  IGNORED_TENSOR,
+  layerNeeds,
+  memoryBytesOf,
+  outputNormNeed,
+  type TensorNeed,
+  ternaryTypeOf,
+  type TernaryType,
+  tokenEmbdNeed,
+} from './tensor-needs.ts';
+import { TL1_KERNELS, type Tl1Kernel, tl1ShapeOf, tl1TilingFault, type Tl1Tilings } from './tl1.ts';
+
+/** Options of `loadModel` on which it depends whether a file can run, and what that takes. */
+export interface CheckModelOptions {
+  readonly tl1Tiling?: Tl1Tilings;
+  /** Default `transcode`. */
+  readonly tl1Kernel?: Tl1Kernel;
+}
+
+export interface ModelCheck {
+  /** Every reason why the file cannot run, in the order in which they would be met; none: `loadModel` will read it. */
+  readonly problems: readonly ModelProblem[];
+  /** What deserves attention though the file can run. */
+  readonly warnings: readonly string[];
+  /** Undefined if a hyperparameter is missing, wrong or not supported. */
+  readonly config: ModelConfig | undefined;
+  /** What the weights and a session of the model's own context take, as they are allocated; as `config`. */
+  readonly memory: MemoryBytes | undefined;
+}
+
+export interface MemoryBytes extends SessionBytes {
+  readonly weights: number;
+}
+
+/**
+ * Whether a file can run, from its header alone: `loadModel` refuses a file with the first of these problems. What only
+ * the weights can show, a code that is none or a scale that is not finite, comes up while they are loaded.
+ */
+export function checkModel(gguf: GgufFile, options: CheckModelOptions = {}): ModelCheck {
+  const { tl1Tiling = {}, tl1Kernel = 'transcode' } = options;
+  refuseUnknownOptions(options, ['tl1Tiling', 'tl1Kernel']);
+  refuseUnlessOneOf('tl1Kernel', tl1Kernel, TL1_KERNELS);
+  const problems: ModelProblem[] = [];
+  const report: ReportProblem = (problem) => void problems.push({ tensors: [], ...problem });
+  if (gguf.byteOrder === 'big') {
+    report({
+      code: 'ENGINE_BIG_ENDIAN',
+      message: 'The file is big-endian.',
+      fix: 'Convert the model again on a little-endian machine.',
+    });
+  }
+  const before = problems.length;
+  const config = readConfig(gguf.metadata, gguf.tensors.get('token_embd.weight')?.shape[0], report);
+  const isConfigSound = problems.length === before;
+  if (config === undefined) return { problems, warnings: [], config, memory: undefined };
+
+  const ternaryType = ternaryTypeOf(gguf);
+  checkTensors(gguf, config, ternaryType, tl1Tiling, report);
+  const warnings = gguf.tensors.has(IGNORED_TENSOR)
+    ? [`"${IGNORED_TENSOR}" is ignored: as in bitnet.cpp, the token embedding is the output head.`]
+    : [];
+  if (!isConfigSound) return { problems, warnings, config: undefined, memory: undefined };
+  return { problems, warnings, config, memory: memoryOf(config, ternaryType, tl1Kernel) };
+}
+
+/**
+ * The check of {@link checkModel} as a condition.
+ *
+ * @throws {EngineError} the first problem
+ */
+export function requireRunnable(
+  gguf: GgufFile,
+  options: CheckModelOptions,
+  onWarning: ((message: string) => void) | undefined,
+): ModelConfig {
+  const { problems, warnings, config } = checkModel(gguf, options);
+  const [problem] = problems;
+  if (problem !== undefined) throw new EngineError(problem.code, `${problem.message} ${problem.fix}`);
+  for (const warning of warnings) onWarning?.(warning);
+  return config!; // there is one where there is no problem
+}
+
+function checkTensors(
+  gguf: GgufFile,
+  config: ModelConfig,
+  ternaryType: TernaryType,
+  tl1Tiling: Tl1Tilings,
+  report: ReportProblem,
+): void {
+  const { vocabSize, embeddingLength, feedForwardLength, headDim, headCountKv, blockCount } = config;
+  const kvLength = headCountKv * headDim;
+  // Without these the shapes that the graph needs are not known; what is wrong with them has been reported.
+  if (![embeddingLength, feedForwardLength, kvLength, blockCount].every(Number.isSafeInteger)) return;
+
+  const used = new Set([IGNORED_TENSOR]);
+  const tl1: TensorNeed[] = [];
+  const check = (need: TensorNeed): void => {
+    used.add(need.name);
+    checkTensor(gguf, need, report);
+    if (need.type === 'TL1' && gguf.tensors.get(need.name)?.type === 'TL1') tl1.push(need);
+  };
+  if (!Number.isNaN(vocabSize)) check(tokenEmbdNeed(config));
+  let next = 0;
+  for (const layer of layersOf(gguf, blockCount)) {
+    if (layer > next) reportAbsentLayers(next, layer, config, report);
+    for (const need of Object.values<TensorNeed>({ ...layerNeeds(config, ternaryType, layer) })) check(need);
+    next = layer + 1;
+  }
+  if (blockCount > next) reportAbsentLayers(next, blockCount, config, report);
+  check(outputNormNeed(config));
+  checkTilings(tl1, tl1Tiling, report);
+
+  const unused = [...gguf.tensors.keys()].filter((name) => !used.has(name));
+  if (unused.length === 0) return;
+  const names = unused.slice(0, 5).map((name) => JSON.stringify(name));
+  report({
+    code: 'ENGINE_UNUSED_TENSOR',
+    message: `The file holds ${unused.length} tensor(s) that this model's graph does not use: ${names.join(', ')}${unused.length > 5 ? ', …' : ''}.`,
+    fix: 'Running without them could give wrong output; is it a different kind of model?',
+    tensors: unused,
+  });
+}
+
+/** The layers below `blockCount` of which the file has any tensor. At most as many as tensors, whatever `blockCount`. */
+function layersOf(gguf: GgufFile, blockCount: number): number[] {
+  const layers = new Set<number>();
+  for (const name of gguf.tensors.keys()) {
+    const [, layer] = /^blk\.(0|[1-9]\d*)\./.exec(name) ?? [];
+    if (layer !== undefined && Number(layer) < blockCount) layers.add(Number(layer));
+  }
+  return [...layers].toSorted((a, b) => a - b);
+}
+
+/** Layers `from` to `to` - 1. One report for all: `blockCount` may be any number. */
+function reportAbsentLayers(from: number, to: number, config: ModelConfig, report: ReportProblem): void {
+  const name = `blk.${from}.attn_norm.weight`;
+  const layers = to - from === 1 ? `layer ${from}` : `the ${to - from} layers ${from} to ${to - 1}`;
+  report({
+    code: 'ENGINE_MISSING_TENSOR',
+    message: `Tensor "${name}" is missing, and with it all of ${layers}; block_count is ${config.blockCount}.`,
+    fix: 'The file is incomplete; convert or download it again.',
+    tensors: [name],
+  });
+}
+
+function checkTensor(gguf: GgufFile, { name, type, shape }: TensorNeed, report: ReportProblem): void {
+  const tensor = gguf.tensors.get(name);
+  if (tensor === undefined) {
+    report({
+      code: 'ENGINE_MISSING_TENSOR',
+      message: `Tensor "${name}" is missing.`,
+      fix: 'The file is incomplete; convert or download it again.',
+      tensors: [name],
+    });
+  } else if (tensor.type !== type || tensor.shape.join() !== shape.join()) {
+    report({
+      code: 'ENGINE_TENSOR_MISMATCH',
+      message: `Tensor "${name}" is ${tensor.type} [${tensor.shape.join(', ')}]; this model needs ${type} [${shape.join(', ')}].`,
+      fix:
+        tensor.type === type ? 'The metadata is not that of the weights; convert the model again.' : TYPE_FIXES[type],
+      tensors: [name],
+    });
+  } else if (type === 'I2_S' && shape[0]! % 4 !== 0) {
+    report({
+      code: 'ENGINE_TENSOR_MISMATCH',
+      message: `Tensor "${name}" has ${shape[0]} rows; I2_S needs a multiple of 4.`,
+      fix: 'Take a model of another shape.',
+      tensors: [name],
+    });
+  }
+}
+
+const TERNARY_FIX =
+  "Linear layers run in I2_S, or all in TL1; quantize the F32 model to I2_S with bitnet.cpp's llama-quantize.";
+
+const TYPE_FIXES: Readonly<Record<TensorNeed['type'], string>> = {
+  I2_S: TERNARY_FIX,
+  TL1: TERNARY_FIX,
+  F16: "Quantize the model again, with bitnet.cpp's llama-quantize and --token-embedding-type f16.",
+  F32: 'Norms must stay in F32; convert the model again.',
+};
+
+/** @param matrices - those that the file has in TL1 */
+function checkTilings(matrices: readonly TensorNeed[], tilings: Tl1Tilings, report: ReportProblem): void {
+  const shapes = Map.groupBy(matrices, ({ shape }) => tl1ShapeOf(shape[0]!, shape[1]!));
+  const missing = [...shapes].filter(([shape]) => !Object.hasOwn(tilings, shape));
+  for (const [shape, needs] of shapes) {
+    if (!Object.hasOwn(tilings, shape)) continue;
+    const tiling: unknown = tilings[shape];
+    const [rows, columns] = needs[0]!.shape as [number, number];
+    const fault = tl1TilingFault(tiling, rows, columns);
+    if (fault === undefined) continue;
+    report({
+      code: 'ENGINE_TL1_TILING',
+      message: `The TL1 tiling of "${shape}" is ${JSON.stringify(tiling)?.slice(0, 80)}: ${fault}.`,
+      fix: 'Give the numbers bm, bk and bmm of the include/kernel_config.ini with which the file was converted.',
+      tensors: needs.map(({ name }) => name),
+    });
+  }
+  if (missing.length === 0) return;
+  const entries = missing.map(([shape]) => `"${shape}": [BM, BBK, bm]`);
+  report({
+    code: 'ENGINE_TL1_TILING',
+    message: `The file has TL1 weights, whose layout depends on the include/kernel_config.ini with which it was converted and is not in the file. Missing tilings: { ${entries.join(', ')} }.`,
+    fix: 'Give them: for each shape the numbers bm, bk and bmm of that ini.',
+    tensors: missing.flatMap(([, needs]) => needs.map(({ name }) => name)),
+  });
+}
+
+function memoryOf(config: ModelConfig, ternaryType: TernaryType, tl1Kernel: Tl1Kernel): MemoryBytes {
+  const sum = (needs: readonly TensorNeed[]): number => needs.reduce((bytes, need) => bytes + memoryBytesOf(need), 0);
+  const layer = sum(Object.values<TensorNeed>({ ...layerNeeds(config, ternaryType, 0) }));
+  const weights = config.blockCount * layer + sum([tokenEmbdNeed(config), outputNormNeed(config)]);
+  const usesTables = ternaryType === 'TL1' && tl1Kernel === 'lut';
+  return { weights, ...sessionBytes(config, config.contextLength, usesTables) };
+}
