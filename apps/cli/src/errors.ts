@@ -1,3 +1,5 @@
+import { printable } from './output.ts';
+
 /** The command line asks for something that makes no sense. */
 export class UsageError extends Error {
   override readonly name = 'UsageError';
@@ -48,14 +50,16 @@ export function isPathError(error: unknown): error is Error {
   return code === 'GGUF_NOT_A_FILE' || (isSystemError(error) && code !== undefined && code in PATH_PROBLEMS);
 }
 
-/** What a person is told. Errors that nobody foresaw come with their stack. */
+/** What a person is told, on one line where it is of a foreseen kind: it may quote a file. Errors that nobody foresaw come with their stack. */
 export function messageOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const unusable: boolean = isUnusable(error);
   const problem = isSystemError(error) ? PATH_PROBLEMS[codeOf(error)!] : undefined;
   if (problem !== undefined && 'path' in error) return `${String(error.path)}: ${problem}. Check the path.`;
   const foreseen = [UsageError, NotComparedError, RangeError].some((type) => error instanceof type);
-  return foreseen || unusable ? error.message : `unexpected error, please report it: ${error.stack ?? error.message}`;
+  return foreseen || unusable
+    ? printable(error.message)
+    : `unexpected error, please report it: ${error.stack ?? error.message}`;
 }
 
 /** Adds to an error that something in a file cannot be used which file it is. */

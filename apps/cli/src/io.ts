@@ -1,5 +1,7 @@
 /** What a command may touch of the outside world, files apart. Tests give their own. */
 export interface Io {
+  /** In pieces. Reading ends with an error when `signal` is aborted. */
+  readonly stdin: AsyncIterable<Uint8Array>;
   readonly stdout: {
     /** For results only. Resolves when the text is handed over; rejects if nobody takes it (EPIPE, ENOSPC). */
     write(text: string): Promise<void>;

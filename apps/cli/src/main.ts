@@ -34,10 +34,10 @@ export async function main(argv: readonly string[], io: Io): Promise<ExitCode> {
     .addHelpText('after', `\n${EXIT_CODES_HELP}`);
   addRunCommand(program, io);
   addLogitsCommand(program, io);
-  addTokenizeCommand(program, io);
   const setExitCode = (code: ExitCode): void => {
     exitCode = code;
   };
+  addTokenizeCommand(program, io, setExitCode);
   addInspectCommand(program, io, setExitCode);
   addCompatCheckCommand(program, io, setExitCode);
   addCrossvalCommand(program, io, setExitCode);

@@ -4,7 +4,7 @@ import { matchesGlob } from './glob.ts';
 import { printable, table } from './output.ts';
 
 /** A string of the file that is not UTF-8; its bytes in hexadecimal, or null for one in an array of arrays. */
-export interface NotUtf8 {
+interface NotUtf8 {
   readonly note: 'not UTF-8';
   readonly hex: string | null;
 }
@@ -13,15 +13,12 @@ export interface NotUtf8 {
 export type Readable = number | bigint | boolean | string | NotUtf8 | Readable[];
 
 /** What is shown in place of a long array or string. */
-export interface Abbreviated {
+interface Abbreviated {
   readonly length: number;
   readonly first?: Readable | Abbreviated | (Readable | Abbreviated)[];
 }
 
-export type MetadataEntry = { readonly key: string; readonly type: string } & (
-  | { readonly value: Readable }
-  | Abbreviated
-);
+type MetadataEntry = { readonly key: string; readonly type: string } & ({ readonly value: Readable } | Abbreviated);
 
 export interface MetadataListing {
   /** In the file. */

@@ -3,7 +3,6 @@ import { createReadStream } from 'node:fs';
 import { type I2sLayout, loadModel, type Model, type Numerics, type Tl1Kernel } from '@bittern/engine';
 import { type GgufDialectName, type GgufFile, type GgufSource, openGguf, openUrl } from '@bittern/gguf-parser';
 import { openFile } from '@bittern/gguf-parser/node';
-import { type Tokenizer, tokenizerFromGguf } from '@bittern/tokenizer';
 import { inFile, UnusableFileError, UsageError } from './errors.ts';
 import type { Io } from './io.ts';
 import { ProgressLine, warn } from './output.ts';
@@ -26,7 +25,6 @@ export interface OpenedFile extends AsyncDisposable {
 
 /** A model of which the weights can be loaded. */
 export interface ModelFile extends OpenedFile {
-  tokenizer(): Tokenizer;
   load(numerics: Numerics, options: LoadOptions): Promise<Model>;
 }
 
@@ -72,13 +70,6 @@ export async function openModelFile(path: string, io: Io): Promise<ModelFile> {
   const file = await openGgufFile(path, io);
   return {
     ...file,
-    tokenizer() {
-      try {
-        return tokenizerFromGguf(file.gguf.metadata, { onWarning });
-      } catch (error) {
-        throw inFile(path, error);
-      }
-    },
     async load(numerics, { layout, tl1Tiling, tl1Kernel, threads }) {
       const tilings = await readTl1Tiling(tl1Tiling);
       using progress = new ProgressLine(io);

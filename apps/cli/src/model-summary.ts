@@ -31,7 +31,7 @@ export interface ModelSummary {
 }
 
 /** Tensors of one type, by size. */
-export interface TypeCount {
+interface TypeCount {
   readonly type: string;
   readonly count: number;
   readonly elements: number;
@@ -54,12 +54,12 @@ export interface TokenizerSummary {
   readonly warnings: readonly string[];
 }
 
-export interface SpecialToken {
+interface SpecialToken {
   readonly id: number;
   readonly text: string;
 }
 
-export interface MemorySummary {
+interface MemorySummary {
   readonly contextLength: number;
   readonly weights: number;
   readonly cache: number;

@@ -1,5 +1,6 @@
 import { EVALUATION_MODES, I2S_LAYOUTS, NUMERICS, TL1_KERNELS } from '@bittern/engine';
 import type { GgufDialectName } from '@bittern/gguf-parser';
+import { preTokenizerNames, TEMPLATE_IDS } from '@bittern/tokenizer';
 import { InvalidArgumentError, Option } from 'commander';
 
 // Options that several commands have, and the parsers of their values.
@@ -42,6 +43,27 @@ export function threadsOption(): Option {
     .argParser(threadCount);
 }
 
+export function tokenizerOption(): Option {
+  const description = "tokenizer.json or GGUF file whose tokenizer is used (default: the model's, else beside it)";
+  return new Option('--tokenizer <file>', description);
+}
+
+export function preOption(): Option {
+  const description = 'pre-tokenizer in place of the one that a GGUF file names, such as llama-bpe';
+  return new Option('--pre <name>', description).argParser(preTokenizerName);
+}
+
+/** @param without - what stands for the default in the help */
+export function templateOption(without: string): Option {
+  return new Option('--template <name>', 'chat template for the text; auto chooses the one that fits the model')
+    .choices(['auto', ...TEMPLATE_IDS])
+    .default(undefined, without);
+}
+
+export function systemOption(): Option {
+  return new Option('--system <text>', "system message; the text is then the user's");
+}
+
 export function jsonOption(): Option {
   return new Option('--json', 'print one JSON document');
 }
@@ -62,6 +84,13 @@ function threadCount(text: string): number | 'auto' {
   const value = wholeNumber(text);
   if (value < 1 || value > MOST_THREADS) throw new InvalidArgumentError(`It must be from 1 to ${MOST_THREADS}.`);
   return value;
+}
+
+/** The names are too many for the help of each command. */
+function preTokenizerName(text: string): string {
+  const names = preTokenizerNames();
+  if (!names.includes(text)) throw new InvalidArgumentError(`Known: ${names.join(', ')}.`);
+  return text;
 }
 
 export function seedNumber(text: string): number {

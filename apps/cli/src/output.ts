@@ -33,7 +33,7 @@ export function sizeText(count: number): string {
 }
 
 export function warn(io: Io, message: string): void {
-  io.stderr.write(`bittern: warning: ${message}\n`);
+  io.stderr.write(`bittern: warning: ${printable(message)}\n`);
 }
 
 /** A line on stderr that is written over and over while somebody watches, and is gone in the end. */

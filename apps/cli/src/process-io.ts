@@ -1,3 +1,4 @@
+import { addAbortSignal } from 'node:stream';
 import type { Io } from './io.ts';
 
 /**
@@ -11,6 +12,10 @@ export function processIo(): Io {
   process.stdout.on('error', () => {});
   process.stderr.on('error', () => {});
   return {
+    // Only when it is wanted: opening it has effects of its own.
+    get stdin() {
+      return addAbortSignal(controller.signal, process.stdin);
+    },
     stdout: {
       write: (text) =>
         new Promise((resolve, reject) => {

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, test, vi } from 'vitest';
 import { NotComparedError, UnusableFileError, UsageError } from '../src/errors.ts';
 import { EXIT_CODES, EXIT_CODES_HELP, exitCodeOf } from '../src/exit-codes.ts';
-import { bittern, MODEL, RECORDING, temporaryFolder } from './support.ts';
+import { bittern, MODEL, RECORDING, temporaryFolder, TOKENIZER } from './support.ts';
 
 const quiet = new AbortController().signal;
 
@@ -66,6 +66,26 @@ describe('bad usage ends with 2, a message and nothing on stdout', () => {
     ['an id outside the vocabulary', ['logits', '-m', MODEL, '--ids', '4096'], 'ids go from 0 to 4095'],
     ['a file of ids that is none', ['logits', '-m', MODEL, '--ids-file', MODEL], 'must be token ids'],
     ['more greedy ids than fit', ['logits', '-m', MODEL, '--ids', '1', '--greedy', '513'], 'has room for 512'],
+    ['no tokenizer', ['tokenize', '-p', 'x'], 'give -m with a GGUF file, or --tokenizer'],
+    ['nothing to tokenize', ['tokenize', '-m', MODEL], 'give -p, --file or --decode'],
+    ['two texts to tokenize', ['tokenize', '-m', MODEL, '-p', 'x', '-p', 'y'], 'Give one text'],
+    ['standard input twice', ['tokenize', '-m', MODEL, '-p', '-', '-p', '-', '--compare', MODEL], 'can be given once'],
+    ['ids and a text', ['tokenize', '-m', MODEL, '-p', 'x', '--decode', '1'], "'--decode <list>' cannot be used with"],
+    ['an id outside the vocabulary', ['tokenize', '-m', MODEL, '--decode', '4096'], '4096 is outside the vocabulary'],
+    ['--skip-special for a text', ['tokenize', '-m', MODEL, '-p', 'x', '--skip-special'], 'is for --decode'],
+    ['--special in a chat', ['tokenize', '-m', MODEL, '-p', 'x', '--template', 'raw', '--special'], 'cannot be used'],
+    ['--no-bos in a chat', ['tokenize', '-m', MODEL, '-p', 'x', '--template', 'raw', '--no-bos'], 'cannot be used'],
+    ['an unknown template', ['run', '-p', 'x', '--template', 'chatml'], 'Allowed choices are auto, raw, instruct'],
+    ['a system message without template', ['run', '-p', 'x', '--system', 'y'], 'give --template too'],
+    ['an unknown pre-tokenizer', ['run', '-p', 'x', '--pre', 'lama'], 'Known: llama-bpe, '],
+    [
+      '--pre for a tokenizer.json',
+      ['run', '-p', 'x', '--tokenizer', TOKENIZER, '--pre', 'default'],
+      '--pre is for GGUF',
+    ],
+    ['a folder as a tokenizer', ['run', '-p', 'x', '--tokenizer', RECORDING], 'is not a regular file'],
+    ['a tokenizer that is not there', ['run', '-p', 'x', '--tokenizer', 'no.json'], 'no.json: no such file'],
+    ['a tokenizer for ids', ['logits', '-m', MODEL, '--ids', '1', '--pre', 'default'], 'cannot be used with'],
     ['a model that is not there', ['run', '-m', 'no.gguf', '-p', 'x'], 'no.gguf: no such file'],
     ['a folder as a model', ['run', '-m', RECORDING, '-p', 'x'], 'is not a regular file'],
     ['a recording without its model', ['crossval', '--reference', RECORDING], '--reference needs -m'],

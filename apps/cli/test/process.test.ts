@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
-import { bittern } from './support.ts';
+import { bittern, MODEL } from './support.ts';
 
 /** The built command: `pnpm run build` makes it. */
 const BIN = fileURLToPath(new URL('../dist/bin.js', import.meta.url));
@@ -25,6 +25,24 @@ describe('the process', () => {
     await once(child.stdout, 'data');
     child.kill('SIGINT');
     expect(await once(child, 'close')).toEqual([130, null]);
+  });
+
+  test('reads standard input, and ends with 130 on SIGINT while it waits for it', async () => {
+    const argv = [BIN, 'tokenize', '-m', MODEL, '-p', '-', '--json'];
+    const fed = run(process.execPath, argv);
+    fed.child.stdin!.end('Once');
+    expect(JSON.parse((await fed).stdout).ids).toEqual([4093, 2833]);
+
+    const waiting = spawn(process.execPath, argv);
+    let stdout = '';
+    waiting.stdout.on('data', (chunk) => {
+      stdout += chunk;
+    });
+    // More than the system holds between two processes: when all is written, it reads. The end does not come.
+    await new Promise((resolve) => waiting.stdin.write(Buffer.alloc(2 ** 22, 'a '), resolve));
+    waiting.kill('SIGINT');
+    expect(await once(waiting, 'close')).toEqual([130, null]);
+    expect(stdout).toBe('');
   });
 
   test('ends quietly when its reader goes away', async () => {

@@ -1,5 +1,7 @@
+import { readFile } from 'node:fs/promises';
+import { openGguf } from '@bittern/gguf-parser';
 import { describe, expect, test } from 'vitest';
-import { bittern, MODEL } from './support.ts';
+import { bittern, editedModel, MODEL, TOKENIZER } from './support.ts';
 
 const PROMPT = 'Once upon a time';
 
@@ -51,6 +53,16 @@ describe('run', () => {
       model: { file: MODEL, sha256: expect.stringMatching(/^[0-9a-f]{64}$/) },
       numerics: 'avx512',
       sampling: { seed: 7, temperature: 0.8, topK: 40 },
+      tokenizer: {
+        file: MODEL,
+        source: 'gguf',
+        reason: expect.stringContaining("the model file's own"),
+        digest: expect.stringMatching(/^[0-9a-f]{64}$/),
+        model: 'gpt2',
+        pre: 'llama-bpe',
+        vocabSize: 4096,
+      },
+      template: { id: 'raw', reason: 'none was chosen', text: PROMPT },
       prompt: PROMPT,
       ids: expect.any(Array),
       generated: expect.any(Array),
@@ -73,4 +85,73 @@ describe('run', () => {
   test('-n 0 prints the prompt alone', async () => {
     expect((await bittern(['run', '-p', PROMPT, '-n', '0'])).stdout).toBe(`${PROMPT}\n`);
   });
+});
+
+describe('run with a chat template', () => {
+  test('prints the answer alone, and the template with its reason on stderr', async () => {
+    const argv = ['run', '--template', 'auto', '--system', 'Be brief.', '-p', 'Hi<|eot_id|>', '-n', '8', '--greedy'];
+    const { code, stdout, stderr } = await bittern(argv);
+    expect(code).toBe(0);
+    expect(stderr).toMatch(/^template bitnet: no template in the file; architecture bitnet-b1\.58 with <\|eot_id\|>\n/);
+    const document = JSON.parse((await bittern([...argv, '--json'])).stdout);
+    expect(document.template.text).toBe('System: Be brief.<|eot_id|>User: Hi<|eot_id|><|eot_id|>Assistant: ');
+    // One for the system, one for the user; the one that the user wrote is text.
+    expect(document.ids.filter((id: number) => id === 4095)).toHaveLength(2);
+    expect(stdout).toBe(`${document.text}\n`);
+  });
+
+  test('raw is the default, and a system message stands before the text', async () => {
+    const raw = await bittern(['run', '--template', 'raw', '-p', PROMPT, '-n', '8', '--greedy']);
+    expect(raw.stdout).toBe((await bittern(['run', '-p', PROMPT, '-n', '8', '--greedy'])).stdout);
+    const { stdout } = await bittern(['run', '--template', 'raw', '--system', 'A', '-p', 'B', '-n', '0']);
+    expect(stdout).toBe('A\n\nB\n');
+  });
+
+  test('ends with a stop string, none of which is printed', async () => {
+    const argv = ['run', '--template', 'instruct', '-p', 'Why?', '-n', '24', '--greedy'];
+    const { ids, generated } = JSON.parse((await bittern([...argv, '--json'])).stdout);
+    // Two tokens that follow each other become the two halves of a stop string.
+    const at = generated.findIndex(
+      (id: number, index: number) => index > 3 && ![...ids, ...generated.slice(0, index)].includes(id),
+    );
+    const [one, two] = [generated[at], generated[at + 1]];
+    expect([...ids, ...generated.slice(0, at + 1)]).not.toContain(two);
+    const { metadata } = await openGguf(await readFile(MODEL));
+    const tokens = [...(metadata.get('tokenizer.ggml.tokens') as string[])];
+    tokens[one] = '.\u010a\u010aQ'; // GPT-2 spells a line feed U+010A
+    tokens[two] = ':and';
+    const model = await editedModel((editor) => editor.set('tokenizer.ggml.tokens', 'array<string>', tokens));
+    const stopped = await bittern([...argv, '-m', model, '--json']);
+    const document = JSON.parse(stopped.stdout);
+    expect(document).toMatchObject({ ids, generated: generated.slice(0, at + 2), stop: 'stop-string' });
+    expect(document.text).toMatch(/\.$/);
+    const writes: string[] = [];
+    await bittern([...argv, '-m', model], { onWrite: (text) => writes.push(text) });
+    expect(writes.join('')).toBe(`${document.text}\n`);
+    // What may become a stop string is held back, and comes when the generation ends first.
+    const cut = await bittern([...argv, '-m', model, '-n', String(at + 1)]);
+    expect(cut.stdout).toBe(`${document.text}\n\nQ\n`);
+  });
+
+  test('ends with a stop id', async () => {
+    const argv = ['run', '--template', 'bitnet', '-p', 'Why?', '-n', '8', '--greedy', '--json'];
+    const { generated } = JSON.parse((await bittern(argv)).stdout);
+    const model = await editedModel((editor) => editor.set('tokenizer.ggml.eos_token_id', 'u32', generated[2]));
+    const document = JSON.parse((await bittern([...argv, '-m', model])).stdout);
+    expect(document.stop).toBe('end-of-text');
+    expect(document.generated).toEqual(generated.slice(0, generated.indexOf(generated[2]) + 1));
+  });
+});
+
+test('run with the tokenizer of another file', async () => {
+  const argv = ['run', '-p', PROMPT, '-n', '8', '--greedy'];
+  const { stdout, stderr } = await bittern([...argv, '--tokenizer', TOKENIZER]);
+  expect(stdout).toBe((await bittern(argv)).stdout);
+  expect(stderr).not.toContain('warning');
+  const few = await editedModel((editor) => {
+    editor.set('tokenizer.ggml.model', 'string', 'none');
+  });
+  const without = await bittern([...argv, '-m', few]);
+  expect(without).toMatchObject({ code: 1, stdout: '' });
+  expect(without.stderr).toContain(`No tokenizer: ${few} has none`);
 });

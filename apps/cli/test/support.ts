@@ -2,13 +2,16 @@ import { createHash } from 'node:crypto';
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
-import { openGguf } from '@bittern/gguf-parser';
-import { modelUrl, recordingUrl } from '@bittern/storyteller';
+import { GgufEditor, openGguf } from '@bittern/gguf-parser';
+import { modelUrl, recordingUrl, tokenizerUrl } from '@bittern/storyteller';
 import { onTestFinished } from 'vitest';
 import { main } from '../src/main.ts';
 
 export const MODEL: string = fileURLToPath(modelUrl);
+/** The tokenizer of the model as tokenizer.json. */
+export const TOKENIZER: string = fileURLToPath(tokenizerUrl);
 export const RECORDING: string = fileURLToPath(recordingUrl);
 
 export interface Outcome {
@@ -18,6 +21,8 @@ export interface Outcome {
 }
 
 export interface RunOptions {
+  /** Standard input, in pieces. */
+  readonly stdin?: readonly Uint8Array[];
   readonly isTTY?: boolean;
   readonly signal?: AbortSignal;
   /** Called before each write to stdout; what it throws is the write's failure. */
@@ -27,10 +32,11 @@ export interface RunOptions {
 
 /** Runs a command in this process. */
 export async function bittern(argv: readonly string[], options: RunOptions = {}): Promise<Outcome> {
-  const { isTTY = false, signal = new AbortController().signal, onWrite, onProgress } = options;
+  const { stdin = [], isTTY = false, signal = new AbortController().signal, onWrite, onProgress } = options;
   let stdout = '';
   let stderr = '';
   const code = await main(argv, {
+    stdin: Readable.from(stdin),
     stdout: {
       async write(text) {
         onWrite?.(text);
@@ -102,6 +108,20 @@ export async function tl1Bytes(): Promise<Buffer> {
     bytes.writeUInt32LE(38, end + 4 + 8 * 2);
   }
   return bytes;
+}
+
+/** A copy of the storyteller model with other metadata, alone in a folder. */
+export async function editedModel(edit: (editor: GgufEditor) => unknown, name = 'model.gguf'): Promise<string> {
+  const editor = new GgufEditor(await openGguf(await readFile(MODEL)));
+  edit(editor);
+  const path = join(await temporaryFolder(), name);
+  await writeFile(path, editor.chunks());
+  return path;
+}
+
+/** Removes all that makes a tokenizer. */
+export function removeTokenizer(editor: GgufEditor): void {
+  editor.remove('tokenizer.ggml.model').remove('tokenizer.ggml.tokens').remove('tokenizer.ggml.merges');
 }
 
 /** Replaces a text by one of the same length, everywhere before the weights. */

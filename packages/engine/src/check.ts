@@ -190,10 +190,9 @@ function checkTilings(matrices: readonly TensorNeed[], tilings: Tl1Tilings, repo
   const shapes = Map.groupBy(matrices, ({ shape }) => tl1ShapeOf(shape[0]!, shape[1]!));
   const missing = [...shapes].filter(([shape]) => !Object.hasOwn(tilings, shape));
   for (const [shape, needs] of shapes) {
-    if (!Object.hasOwn(tilings, shape)) continue;
     const tiling: unknown = tilings[shape];
     const [rows, columns] = needs[0]!.shape as [number, number];
-    const fault = tl1TilingFault(tiling, rows, columns);
+    const fault = Object.hasOwn(tilings, shape) ? tl1TilingFault(tiling, rows, columns) : undefined;
     if (fault === undefined) continue;
     report({
       code: 'ENGINE_TL1_TILING',

@@ -52,8 +52,8 @@ export function forward(
     const { scratch } = kernels;
     if (layout === 'tl1-tiles') {
       for (let row = 0; row < n; row++) {
-        const [from, its, target] = [values + row * columns, scales + 4 * row, out + 4 * row * rows];
-        kernels.tl1Gemv(codes, 0, rows, columns, scale, from, its, target, scratch);
+        const [rowValues, rowScale, target] = [values + row * columns, scales + 4 * row, out + 4 * row * rows];
+        kernels.tl1Gemv(codes, 0, rows, columns, scale, rowValues, rowScale, target, scratch);
       }
     } else if (n === 1) kernels.i2sGemv(codes, 0, rows, columns, scale, values, scales, sums, out, scratch);
     else kernels.i2sGemm(codes, 0, rows, columns, scale, values, scales, sums, n, out, rows, scratch);

@@ -47,18 +47,21 @@ function firstDifference(a: readonly number[], b: readonly number[]): number {
 }
 
 function causeOf(a: Tokenizer, b: Tokenizer, idsA: readonly number[], idsB: readonly number[], index: number): string {
-  const sameText = idsA.map((id) => a.piece(id)).join('') === idsB.map((id) => b.piece(id)).join('');
-  const [withoutBosA, withoutBosB] = [dropBos(idsA, a), dropBos(idsB, b)];
-  if (withoutBosA.length !== withoutBosB.length || idsA.length !== idsB.length) {
-    if (firstDifference(withoutBosA, withoutBosB) < 0) {
-      const [more, tokenizer] = idsA.length > idsB.length ? ['first', a] : ['second', b];
-      const times = idsA.length > idsB.length ? countBos(idsA, a) : countBos(idsB, b);
-      return times > 1
-        ? `the ${more} doubles BOS (${tokenizer.bosId})`
-        : `only the ${more} adds BOS (${tokenizer.bosId}): add_bos_token differs`;
-    }
-    if (firstDifference(dropEos(idsA, a), dropEos(idsB, b)) < 0) return 'only one adds EOS: add_eos_token differs';
+  const [bosA, bosB] = [countBos(idsA, a), countBos(idsB, b)];
+  if (bosA !== bosB) {
+    const [more, { bosId }] = bosA > bosB ? ['first', a] : ['second', b];
+    const bos =
+      Math.max(bosA, bosB) > 1
+        ? `the ${more} doubles BOS (${bosId})`
+        : `only the ${more} adds BOS (${bosId}): add_bos_token differs`;
+    const [restA, restB] = [idsA.slice(bosA), idsB.slice(bosB)];
+    const next = firstDifference(restA, restB);
+    return next < 0 ? bos : `${bos}; and ${causeOf(a, b, restA, restB, next)}`;
   }
+  if (idsA.length !== idsB.length && firstDifference(dropEos(idsA, a), dropEos(idsB, b)) < 0) {
+    return 'only one adds EOS: add_eos_token differs';
+  }
+  const sameText = idsA.map((id) => a.piece(id)).join('') === idsB.map((id) => b.piece(id)).join('');
   if (a.vocabSize !== b.vocabSize) return `other vocabularies: ${a.vocabSize} and ${b.vocabSize} tokens`;
   const [pieceA, pieceB] = [idsA[index], idsB[index]].map((id, side) =>
     id === undefined ? undefined : (side === 0 ? a : b).piece(id),
@@ -79,10 +82,6 @@ function causeOf(a: Tokenizer, b: Tokenizer, idsA: readonly number[], idsB: read
 function countBos(ids: readonly number[], { bosId }: Tokenizer): number {
   const first = ids.findIndex((id) => id !== bosId);
   return first < 0 ? ids.length : first;
-}
-
-function dropBos(ids: readonly number[], tokenizer: Tokenizer): readonly number[] {
-  return ids.slice(countBos(ids, tokenizer));
 }
 
 function dropEos(ids: readonly number[], { eosId }: Tokenizer): readonly number[] {

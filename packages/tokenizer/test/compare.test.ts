@@ -30,6 +30,15 @@ test('the first difference, in text and token', () => {
   expect(difference?.b.pieces.slice(3, 5)).toEqual([' =', ' ']);
 });
 
+test('a missing BOS does not hide what else differs', () => {
+  const withoutBos = tokenizerFromGguf(llama3Metadata().set('tokenizer.ggml.add_bos_token', false));
+  const bpe = tokenizerFromGguf(llama3Metadata('llama-bpe'));
+  expect(compareTokenizers(withoutBos, bpe, ['Hello x = 12345'])).toMatchObject({
+    tokenIndex: 0,
+    cause: 'only the second adds BOS (128000): add_bos_token differs; and other pre-tokenizers: default and llama-bpe',
+  });
+});
+
 test('a control token on one side', () => {
   const types = smallMetadata().get('tokenizer.ggml.token_type') as number[];
   const plain = small({ token_type: types.with(262, 4) });

@@ -12,6 +12,7 @@ import {
 } from '@bittern/crossval';
 import { type Numerics, NUMERICS } from '@bittern/engine';
 import { modelUrl, recordingUrl } from '@bittern/storyteller';
+import type { Tokenizer } from '@bittern/tokenizer';
 import type { Command } from 'commander';
 import { engineSide } from '../engine-side.ts';
 import { inFile, isUnusable, messageOf, NotComparedError, UsageError } from '../errors.ts';
@@ -22,13 +23,16 @@ import {
   jsonOption,
   layoutOption,
   numericsOption,
+  preOption,
   threadsOption,
   tl1KernelOption,
   tl1TilingOption,
+  tokenizerOption,
 } from '../options.ts';
 import { ProgressLine, writeJson } from '../output.ts';
+import { loadTokenizer, type TokenizerSelection } from '../tokenizer-file.ts';
 
-interface CrossvalOptions extends LoadOptions {
+interface CrossvalOptions extends LoadOptions, TokenizerSelection {
   readonly model?: string;
   readonly reference?: string;
   readonly exact?: true;
@@ -76,6 +80,8 @@ export function addCrossvalCommand(program: Command, io: Io, setExitCode: (code:
     .option('--reference <folder>', "recording of bitnet.cpp on that model (default: the storyteller's)")
     .option('--exact', 'every bit must be equal (default: within the tolerances of the parity playbook)')
     .addOption(numericsOption().default(undefined, 'every build in the recording'))
+    .addOption(tokenizerOption())
+    .addOption(preOption())
     .addOption(layoutOption())
     .addOption(tl1TilingOption())
     .addOption(tl1KernelOption())
@@ -131,8 +137,11 @@ async function climbAll(options: CrossvalOptions, io: Io): Promise<LadderReport[
         'Give that model with -m, or a recording of yours with --reference.',
     );
   }
+  const { tokenizer } = await loadTokenizer(file, options, io);
   const reports: LadderReport[] = [];
-  for (const reference of references) reports.push(await climb(recording, reference, file, sha256, options, io));
+  for (const reference of references) {
+    reports.push(await climb(recording, reference, file, tokenizer, sha256, options, io));
+  }
   return reports;
 }
 
@@ -162,12 +171,13 @@ async function climb(
   recording: Recording,
   reference: RecordedReference,
   file: ModelFile,
+  tokenizer: Tokenizer,
   sha256: string,
   options: CrossvalOptions,
   io: Io,
 ): Promise<LadderReport> {
   using model = await file.load(reference.numerics as Numerics, options);
-  using ours = engineSide(model, file.tokenizer(), sha256);
+  using ours = engineSide(model, tokenizer, sha256);
   using progress = new ProgressLine(io);
   return await runLadder({
     ours,

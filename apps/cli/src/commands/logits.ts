@@ -6,22 +6,25 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { UsageError } from '../errors.ts';
 import { EXIT_CODES_HELP } from '../exit-codes.ts';
 import type { Io } from '../io.ts';
-import { type LoadOptions, type ModelFile, openModelFile, sha256OfFile } from '../model-file.ts';
+import { type LoadOptions, openModelFile, sha256OfFile } from '../model-file.ts';
 import { NpyFile } from '../npy-file.ts';
 import {
   jsonOption,
   layoutOption,
   modeOption,
   numericsOption,
+  preOption,
   tokenIds,
+  tokenizerOption,
   wholeNumber,
   threadsOption,
   tl1KernelOption,
   tl1TilingOption,
 } from '../options.ts';
 import { table, writeJson } from '../output.ts';
+import { type LoadedTokenizer, loadTokenizer, type TokenizerSelection, warnIfForeign } from '../tokenizer-file.ts';
 
-interface LogitsOptions extends LoadOptions {
+interface LogitsOptions extends LoadOptions, TokenizerSelection {
   readonly model: string;
   readonly ids?: readonly number[];
   readonly idsFile?: string;
@@ -67,6 +70,8 @@ export function addLogitsCommand(program: Command, io: Io): void {
     .addOption(
       new Option('--special', 'special tokens written in the text become these tokens').conflicts(['ids', 'idsFile']),
     )
+    .addOption(tokenizerOption().conflicts(['ids', 'idsFile']))
+    .addOption(preOption().conflicts(['ids', 'idsFile']))
     .addOption(modeOption())
     .addOption(numericsOption().default('avx512'))
     .addOption(layoutOption())
@@ -92,8 +97,10 @@ async function logits(options: LogitsOptions, io: Io): Promise<void> {
   const { model: path, mode, numerics, json } = options;
   const { signal } = io;
   await using file = await openModelFile(path, io);
-  const ids = await readIds(options, file);
+  const tokenizer = options.prompt === undefined ? undefined : await loadTokenizer(file, options, io);
+  const ids = await readIds(options, tokenizer);
   using model = await file.load(numerics, options);
+  if (tokenizer) warnIfForeign(tokenizer, model.config.vocabSize, io);
   using session = model.createSession();
   requireRoom(ids.length, options.greedy, session.contextLength);
 
@@ -125,9 +132,13 @@ function requireRoom(promptLength: number, greedy: number, contextLength: number
   );
 }
 
-async function readIds({ ids, idsFile, prompt, special }: LogitsOptions, file: ModelFile): Promise<readonly number[]> {
+/** @param loaded - for a prompt; ids need no tokenizer */
+async function readIds(
+  { ids, idsFile, prompt, special }: LogitsOptions,
+  loaded: LoadedTokenizer | undefined,
+): Promise<readonly number[]> {
   if (ids !== undefined) return ids;
-  if (prompt !== undefined) return file.tokenizer().encode(prompt, { parseSpecial: special === true });
+  if (prompt !== undefined && loaded) return loaded.tokenizer.encode(prompt, { parseSpecial: special === true });
   if (idsFile === undefined) throw new UsageError('What to evaluate is missing: give --ids, --ids-file or -p.');
   try {
     return tokenIds(await readFile(idsFile, 'utf8'));

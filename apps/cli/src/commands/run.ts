@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { argmax, createSampler, generate, type Numerics, prefill } from '@bittern/engine';
 import { modelUrl } from '@bittern/storyteller';
 import { type Command, Option } from 'commander';
+import { type ChatSelection, startChat } from '../chat.ts';
 import { EXIT_CODES_HELP } from '../exit-codes.ts';
 import type { Io } from '../io.ts';
 import { type LoadOptions, openModelFile, sha256OfFile } from '../model-file.ts';
@@ -12,15 +13,21 @@ import {
   layoutOption,
   nonNegative,
   numericsOption,
+  preOption,
   seedNumber,
+  systemOption,
+  templateOption,
+  tokenizerOption,
   wholeNumber,
   threadsOption,
   tl1KernelOption,
   tl1TilingOption,
 } from '../options.ts';
 import { writeJson } from '../output.ts';
+import { StopStrings } from '../stop-strings.ts';
+import { identityOf, loadTokenizer, type TokenizerSelection, warnIfForeign } from '../tokenizer-file.ts';
 
-interface RunOptions extends LoadOptions {
+interface RunOptions extends LoadOptions, TokenizerSelection, ChatSelection {
   readonly model?: string;
   readonly prompt: string;
   readonly tokens: number;
@@ -31,6 +38,9 @@ interface RunOptions extends LoadOptions {
   readonly numerics: Numerics;
   readonly json?: true;
 }
+
+/** Why a generation ended: `context` is full, `count` is reached. */
+type StopReason = 'end-of-text' | 'stop-string' | 'context' | 'count';
 
 export function addRunCommand(program: Command, io: Io): void {
   program
@@ -47,6 +57,10 @@ export function addRunCommand(program: Command, io: Io): void {
     .addOption(
       new Option('--top-k <count>', 'choose among this many tokens; 0 is all').default(40).argParser(wholeNumber),
     )
+    .addOption(templateOption('raw, the text as it is'))
+    .addOption(systemOption())
+    .addOption(tokenizerOption())
+    .addOption(preOption())
     .addOption(numericsOption().default('avx512'))
     .addOption(layoutOption())
     .addOption(tl1TilingOption())
@@ -56,11 +70,13 @@ export function addRunCommand(program: Command, io: Io): void {
     .addHelpText(
       'after',
       `
-The text is printed as it comes, the seed and timings on stderr.
+The text is printed as it comes, the seed and timings on stderr. With a chat template
+only the answer is printed; it ends before the template's stop tokens and strings.
 
 Examples:
   bittern run -p "Once upon a time" -n 64
   bittern run -m model.gguf -p "Once upon a time" --seed 7
+  bittern run -m model.gguf --template auto --system "Be brief." -p "Why is the sky blue?"
 
 ${EXIT_CODES_HELP}`,
     )
@@ -76,10 +92,14 @@ async function run(options: RunOptions, io: Io): Promise<void> {
   const sampler = sampling ? createSampler(sampling) : argmax;
 
   await using file = await openModelFile(path, io);
-  const tokenizer = file.tokenizer();
+  const loaded = await loadTokenizer(file, options, io);
+  const { tokenizer } = loaded;
+  const { template, reason, messages } = startChat(loaded, prompt, options);
+  const { ids, text: rendered } = template.encode(messages);
+  if (options.template !== undefined) io.stderr.write(`template ${template.id}: ${reason}\n`);
   using model = await file.load(numerics, options);
+  warnIfForeign(loaded, model.config.vocabSize, io);
   using session = model.createSession();
-  const ids = tokenizer.encode(prompt);
 
   const prefillStart = performance.now();
   const logits = await prefill(session, ids, 'batch-last', { signal });
@@ -87,18 +107,20 @@ async function run(options: RunOptions, io: Io): Promise<void> {
   if (sampling) io.stderr.write(`seed ${sampling.seed}\n`);
 
   const text = tokenizer.decodeStream({ skipSpecial: true });
+  const stopStrings = new StopStrings(template.stopStrings);
   const generated: number[] = [];
   let continuation = '';
   const emit = async (piece: string): Promise<void> => {
     continuation += piece;
     if (!json && piece !== '') await io.stdout.write(piece);
   };
-  if (!json) await io.stdout.write(prompt);
-  for await (const id of generate(session, logits, { maxTokens, sampler, stopIds: tokenizer.eogIds, signal })) {
+  if (!json && template.id === 'raw') await io.stdout.write(rendered);
+  for await (const id of generate(session, logits, { maxTokens, sampler, stopIds: template.stopIds, signal })) {
     generated.push(id);
-    await emit(text.push(id));
+    await emit(stopStrings.push(text.push(id)));
+    if (stopStrings.found !== undefined) break;
   }
-  await emit(text.flush());
+  await emit(stopStrings.push(text.flush()) + stopStrings.flush());
   if (!json) await io.stdout.write('\n');
   const end = performance.now();
 
@@ -107,19 +129,19 @@ async function run(options: RunOptions, io: Io): Promise<void> {
   io.stderr.write(
     `prefill ${rate(ids.length, decodeStart - prefillStart)}, decode ${rate(evaluated, end - decodeStart)}\n`,
   );
-  const last = generated.at(-1);
-  const stop =
-    last !== undefined && tokenizer.eogIds.has(last)
-      ? 'end-of-text'
-      : generated.length < maxTokens
-        ? 'context'
-        : 'count';
+  const stop = ((): StopReason => {
+    if (stopStrings.found !== undefined) return 'stop-string';
+    if (template.stopIds.has(generated.at(-1) ?? -1)) return 'end-of-text';
+    return generated.length < maxTokens ? 'context' : 'count';
+  })();
   if (stop === 'context') io.stderr.write(`stopped: the context of ${session.contextLength} tokens is full\n`);
   if (json) {
     await writeJson(io, {
       model: { file: path, sha256: await sha256OfFile(path, signal) },
       numerics,
       sampling: sampling ?? 'greedy',
+      tokenizer: identityOf(loaded),
+      template: { id: template.id, reason, text: rendered },
       prompt,
       ids,
       generated,

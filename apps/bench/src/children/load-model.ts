@@ -1,0 +1,25 @@
+import { performance } from 'node:perf_hooks';
+import { loadModel, type LoadModelOptions } from '@bittern/engine';
+import { openFile } from '@bittern/gguf-parser/node';
+import { childTask, finishChild } from '../child.ts';
+import { peakMemoryBytes } from '../peak-memory.ts';
+
+export interface LoadTask {
+  readonly path: string;
+  readonly options: Pick<LoadModelOptions, 'threads' | 'numerics' | 'kernels'>;
+}
+
+export interface Loaded {
+  readonly durationMs: number;
+  readonly peakMemoryBytes: number;
+}
+
+const { path, options } = childTask<LoadTask>();
+const start = performance.now();
+const source = await openFile(path);
+const model = await loadModel(source, options);
+const durationMs = performance.now() - start;
+const loaded: Loaded = { durationMs, peakMemoryBytes: peakMemoryBytes() };
+model.dispose();
+await source.close();
+finishChild(loaded);

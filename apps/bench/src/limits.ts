@@ -1,0 +1,129 @@
+import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import { performance } from 'node:perf_hooks';
+import { Worker } from 'node:worker_threads';
+
+/** What is measured. Their place in the list is their number in worker/limits-worker.js. */
+const KERNELS = ['read', 'dot12', 'dot24', 'dotPairs6'] as const;
+type LimitKernel = (typeof KERNELS)[number];
+
+/** The forms of the int8 dot product, of which the fastest counts: accumulators, and lanes of one instruction. */
+const DOTS: Readonly<Record<Exclude<LimitKernel, 'read'>, { readonly accumulators: number; readonly name: string }>> = {
+  dot12: { accumulators: 12, name: 'i32 dot, 12 accumulators' },
+  dot24: { accumulators: 24, name: 'i32 dot, 24 accumulators' },
+  dotPairs6: { accumulators: 6, name: 'i16 dot, 6 accumulators' },
+};
+
+// Words that all threads see
+const TURN = 0; // counts what was asked for
+const DONE = 1; // threads that have done it
+const KERNEL = 2; // which kernel; -1 ends the threads
+const ROUNDS = 3; // of a dot kernel
+const WORDS = 4;
+
+const PAGE_BYTES = 65_536;
+const OPERANDS_BYTES = 512; // of one thread
+const OPERATIONS_PER_DOT = 32; // 16 products and as many sums
+const PATIENCE_MS = 30_000;
+
+export interface LimitsOptions {
+  readonly threads: number;
+  /** Read for the bandwidth, shared between the threads; much larger than the caches. */
+  readonly bufferBytes: number;
+  /** Of one thread in one dot sample. */
+  readonly operations?: number;
+}
+
+/** One sample of everything that limits the machine. */
+export interface LimitsSample {
+  /** Milliseconds for `bufferBytes`. */
+  readonly readMs: number;
+  /** Milliseconds for `dotOperations`, by the form's name. */
+  readonly dotMs: Readonly<Record<string, number>>;
+}
+
+/**
+ * Measures what this machine's memory and arithmetic can give to WebAssembly at a number of threads: worker threads
+ * that do nothing else, each over its share of one shared memory. The calling thread waits.
+ */
+export class Limits {
+  readonly threads: number;
+  readonly bufferBytes: number;
+  readonly #operations: number;
+  readonly #control: Int32Array;
+  readonly #workers: readonly Worker[];
+
+  static async start(options: LimitsOptions): Promise<Limits> {
+    const { threads, bufferBytes } = options;
+    const module = await WebAssembly.compile(await readFile(new URL('../wasm/limits.wasm', import.meta.url)));
+    const begin = Math.ceil((PAGE_BYTES + threads * OPERANDS_BYTES) / PAGE_BYTES) * PAGE_BYTES;
+    const pages = Math.ceil((begin + bufferBytes) / PAGE_BYTES);
+    const memory = new WebAssembly.Memory({ initial: pages, maximum: PAGE_BYTES, shared: true });
+    const control = new Int32Array(new SharedArrayBuffer(4 * WORDS));
+    const share = (thread: number): number => begin + Math.floor((bufferBytes * thread) / threads / 128) * 128;
+    const workers = Array.from({ length: threads }, (_, thread) => {
+      const operands = PAGE_BYTES + thread * OPERANDS_BYTES;
+      new Uint8Array(memory.buffer, operands, OPERANDS_BYTES).fill(3);
+      const workerData = { module, memory, control, thread, begin: share(thread), end: share(thread + 1), operands };
+      return new Worker(new URL('../worker/limits-worker.js', import.meta.url), { workerData });
+    });
+    const limits = new Limits(options, control, workers);
+    try {
+      await Promise.all(workers.map((worker) => once(worker, 'message')));
+    } catch (error) {
+      limits.dispose();
+      throw error;
+    }
+    return limits;
+  }
+
+  private constructor(options: LimitsOptions, control: Int32Array, workers: readonly Worker[]) {
+    this.threads = options.threads;
+    this.bufferBytes = options.bufferBytes;
+    this.#operations = options.operations ?? 1e9;
+    this.#control = control;
+    this.#workers = workers;
+  }
+
+  /** Operations of all threads in one dot sample, about. */
+  get dotOperations(): number {
+    return this.#operations * this.threads;
+  }
+
+  sample(): LimitsSample {
+    const readMs = this.#run('read', 0);
+    const dotMs: Record<string, number> = {};
+    for (const [kernel, { accumulators, name }] of Object.entries(DOTS)) {
+      const rounds = Math.max(1, Math.round(this.#operations / (accumulators * OPERATIONS_PER_DOT)));
+      const exact = (rounds * accumulators * OPERATIONS_PER_DOT) / this.#operations;
+      dotMs[name] = this.#run(kernel as LimitKernel, rounds) / exact;
+    }
+    return { readMs, dotMs };
+  }
+
+  /** Ends the threads. Idempotent. */
+  dispose(): void {
+    this.#ask(-1, 0);
+    for (const worker of this.#workers) void worker.terminate();
+  }
+
+  /** Milliseconds from the start of all threads to the end of the last. Waking them takes some hundredths of one. */
+  #run(kernel: LimitKernel, rounds: number): number {
+    const start = performance.now();
+    this.#ask(KERNELS.indexOf(kernel), rounds);
+    for (let done = 0; done < this.threads; done = Atomics.load(this.#control, DONE)) {
+      if (Atomics.wait(this.#control, DONE, done, PATIENCE_MS) === 'timed-out') {
+        throw new Error(`A thread that measures ${kernel} did not answer within ${PATIENCE_MS / 1000} s.`);
+      }
+    }
+    return performance.now() - start;
+  }
+
+  #ask(kernel: number, rounds: number): void {
+    Atomics.store(this.#control, DONE, 0);
+    Atomics.store(this.#control, KERNEL, kernel);
+    Atomics.store(this.#control, ROUNDS, rounds);
+    Atomics.add(this.#control, TURN, 1);
+    Atomics.notify(this.#control, TURN);
+  }
+}

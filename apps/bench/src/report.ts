@@ -1,0 +1,133 @@
+import type { Environment } from './environment.ts';
+import type { Summary } from './statistics.ts';
+
+/** What the machine can give, at a number of threads, measured in the same run. */
+export interface LimitsRow {
+  readonly threads: number;
+  readonly bufferBytes: number;
+  /** Reading `bufferBytes` once. */
+  readonly readMs: Summary;
+  readonly readGigabytesPerSecond: number;
+  /** A billion operations (products and sums) of int8 dot products, in their fastest form. */
+  readonly int8Ms: Summary;
+  readonly int8Gops: number;
+  readonly int8Form: string;
+}
+
+/** What a result is compared with. */
+export type LimitName = 'read' | 'int8';
+
+/** One thing that was measured. Rates are those of the median. */
+export interface ResultRow {
+  readonly name: string;
+  /** What of it: a shape, a text, where the data is. */
+  readonly detail: string;
+  readonly threads?: number;
+  /** Of one call: of a kernel, a decode step, a whole prefill, a load. */
+  readonly durationMs: Summary;
+  readonly bytesPerCall?: number;
+  readonly gigabytesPerSecond?: number;
+  readonly operationsPerCall?: number;
+  readonly gops?: number;
+  readonly tokensPerCall?: number;
+  readonly tokensPerSecond?: number;
+  readonly limit?: LimitName;
+  readonly fractionOfLimit?: number;
+  readonly peakMemoryBytes?: Summary;
+  /** Only of this: what the process had before is taken off. */
+  readonly addedMemoryBytes?: Summary;
+}
+
+export function noiseOf(limits: readonly LimitsRow[]): number {
+  const spread = ({ p10, p90, median }: Summary): number => (p90 - p10) / median;
+  return Math.max(...limits.flatMap(({ readMs, int8Ms }) => [spread(readMs), spread(int8Ms)]));
+}
+
+/** What `--json` prints. */
+export interface BenchDocument {
+  readonly command: string;
+  readonly environment: Environment;
+  readonly settings: Readonly<Record<string, unknown>>;
+  readonly limits: readonly LimitsRow[];
+  /** How much the limits vary: the widest p10 to p90, as a part of its median. Undefined where none was measured. */
+  readonly noise?: number;
+  readonly results: readonly ResultRow[];
+}
+
+export function textOf({ command, environment: e, settings, limits, results }: BenchDocument): string {
+  const told = Object.entries(settings)
+    .filter(([, value]) => value !== undefined)
+    .map(([key, value]) => `${key} ${String(value)}`);
+  return [
+    `${command}: ${told.join(', ')}\n${e.cpu}, ${e.cores} cores, load average ${e.loadAverage.toFixed(1)}; Node ${e.node}, V8 ${e.v8} ${e.flags.join(' ')}\n`,
+    ...(limits.length > 0 ? [limitsTable(limits)] : []),
+    ...(results.length > 0 ? [resultsTable(results)] : []),
+  ].join('\n');
+}
+
+function limitsTable(limits: readonly LimitsRow[]): string {
+  const rows = table([
+    ['limit of the machine', 'threads', 'rate', 'p10 to p90'],
+    ...limits.flatMap(({ threads, bufferBytes, readMs, readGigabytesPerSecond, int8Ms, int8Gops, int8Form }) => [
+      ['memory read', String(threads), `${figure(readGigabytesPerSecond)} GB/s`, rateSpread(bufferBytes / 1e6, readMs)],
+      [`int8 dot (${int8Form})`, String(threads), `${figure(int8Gops)} GOPS`, rateSpread(1000, int8Ms)],
+    ]),
+  ]);
+  return `${rows}They vary by ${(100 * noiseOf(limits)).toFixed(0)} %: no difference below that counts.\n`;
+}
+
+type Column = readonly [title: string, cell: (row: ResultRow) => string | undefined];
+
+const COLUMNS: readonly Column[] = [
+  ['', (row) => row.name],
+  ['', (row) => row.detail],
+  ['threads', (row) => row.threads?.toString()],
+  ['ms', (row) => figure(row.durationMs.median)],
+  ['p10 to p90', (row) => `${figure(row.durationMs.p10)} to ${figure(row.durationMs.p90)}`],
+  ['bytes', (row) => row.bytesPerCall?.toFixed(0)],
+  ['GB/s', (row) => figure(row.gigabytesPerSecond)],
+  ['GOPS', (row) => figure(row.gops)],
+  ['tokens/s', (row) => figure(row.tokensPerSecond)],
+  ['of limit', (row) => row.limit && `${figure(row.fractionOfLimit)} ${row.limit}`],
+  ['peak MB', (row) => megabytes(row.peakMemoryBytes)],
+  ['added MB', (row) => megabytes(row.addedMemoryBytes)],
+];
+
+/** Columns that no row fills are left out. */
+function resultsTable(results: readonly ResultRow[]): string {
+  const columns = COLUMNS.filter(([, cell]) => results.some((row) => cell(row)));
+  return table([columns.map(([title]) => title), ...results.map((row) => columns.map(([, cell]) => cell(row) ?? ''))]);
+}
+
+function table(rows: readonly (readonly string[])[]): string {
+  const widths: number[] = [];
+  for (const row of rows) {
+    for (const [column, cell] of row.entries()) widths[column] = Math.max(widths[column] ?? 0, cell.length);
+  }
+  return rows
+    .map(
+      (row) =>
+        `${row
+          .map((cell, i) => cell.padEnd(widths[i]!))
+          .join('  ')
+          .trimEnd()}\n`,
+    )
+    .join('');
+}
+
+/** The slow end first, as that of the median's rate. */
+function rateSpread(workPerMs: number, { p10, p90 }: Summary): string {
+  return `${figure(workPerMs / p90)} to ${figure(workPerMs / p10)}`;
+}
+
+function megabytes(bytes: Summary | undefined): string | undefined {
+  return bytes && figure(bytes.median / 1e6);
+}
+
+/** Three digits: noise is larger. */
+function figure(value: number): string;
+function figure(value: number | undefined): string | undefined;
+function figure(value: number | undefined): string | undefined {
+  if (value === undefined) return undefined;
+  return value >= 100 ? value.toFixed(0) : value.toPrecision(3);
+}

@@ -1,0 +1,25 @@
+import { describe, expect, test } from 'vitest';
+import { Limits } from '../src/limits.ts';
+
+describe.each([1, 2, 3])('%i thread(s) over a tiny buffer', (threads) => {
+  test('give finite times above 0, sample after sample', async () => {
+    const limits = await Limits.start({ threads, bufferBytes: 100_000, operations: 1e5 });
+    try {
+      expect(limits.dotOperations).toBe(threads * 1e5);
+      for (let repeat = 0; repeat < 20; repeat++) {
+        const { readMs, dotMs } = limits.sample();
+        const times = [readMs, ...Object.values(dotMs)];
+        expect(times).toHaveLength(4);
+        for (const time of times) expect(time > 0 && time < Infinity).toBe(true);
+      }
+    } finally {
+      limits.dispose();
+    }
+  });
+});
+
+test('disposing twice is fine', async () => {
+  const limits = await Limits.start({ threads: 1, bufferBytes: 1024 });
+  limits.dispose();
+  expect(() => limits.dispose()).not.toThrow();
+});
