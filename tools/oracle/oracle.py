@@ -266,17 +266,19 @@ def rope(x, positions, base):
 
 
 # ================================================================================================== ternary linear layer
-def quantize_row(x):
-    """[n, k] -> (int8 values as f32 [n, k], scale [n]) with x = values / scale (section 3)."""
-    amax = np.maximum(np.abs(x).max(axis=-1).astype(f64), 1e-5)
-    scale = (127.0 / amax).astype(f32)
-    return np.clip(np.rint(x * scale[:, None]), -128, 127), scale
+def quantize_row(x, floor=1e-5):
+    """[n, k] -> (int8 values as f32 [n, k], scale [n]) with x = values / scale (section 3). TL1 has no floor (section 4)."""
+    amax = np.maximum(np.abs(x).max(axis=-1).astype(f64), floor)
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        scale = (127.0 / amax).astype(f32)
+        values = np.rint(x * scale[:, None])                                     # NaN where 0 * infinity, which converts to 0
+    return np.clip(np.where(np.isnan(values), f32(0), values), -128, 127), scale
 
 
 def ternary_linear(x, weights):
     """[n, k] -> [n, m]. The integer dot product is exact in any order (|sum| < 2^24, so f32 holds it); then / scale * weight scale."""
-    ternary, weight_scale = weights
-    values, scale = quantize_row(x)
+    ternary, weight_scale, floor = weights
+    values, scale = quantize_row(x, floor)
     dots = (values.astype(f32) @ ternary.T if x.shape[-1] * 128 < 1 << 24 else values.astype(f64) @ ternary.T.astype(f64)).astype(f32)
     return dots / scale[:, None] * weight_scale
 
@@ -313,7 +315,7 @@ class Model:
         self.length = 0
 
     def linear_weights(self, name):
-        """(f32 [m, k] of -1, 0, +1; the tensor's one f32 scale, read behind the codes: section 1.2)."""
+        """(f32 [m, k] of -1, 0, +1; the tensor's one f32 scale, read behind the codes: section 1.2; floor of its input's amax)."""
         if name in self.unpacked:
             return self.unpacked[name]
         (columns, rows), kind, _ = self.gguf.tensors[name]
@@ -327,7 +329,7 @@ class Model:
             ternary = unpack_tl1(data[:size], rows, columns, self.tl1_tiling[f"{rows}x{columns}"])
         else:
             ternary = unpack_i2s(data[:size], rows, columns, self.block)
-        weights = ternary.astype(f32), data[size:].view("<f4")[0]
+        weights = ternary.astype(f32), data[size:].view("<f4")[0], 0.0 if kind == TL1 else 1e-5
         if self.keep_unpacked:
             self.unpacked[name] = weights
         return weights

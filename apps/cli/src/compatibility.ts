@@ -1,5 +1,11 @@
-import { checkModel } from '@bittern/engine';
-import { type GgufFile, type GgufTensor, i2sHistogram, tensorStatistics } from '@bittern/gguf-parser';
+import { checkModel, type ModelProblem, type Tl1Tilings } from '@bittern/engine';
+import {
+  type GgmlTypeName,
+  type GgufFile,
+  type GgufTensor,
+  i2sHistogram,
+  tensorStatistics,
+} from '@bittern/gguf-parser';
 import { tokenizerFromGguf } from '@bittern/tokenizer';
 import { codeOf, isUnusable } from './errors.ts';
 
@@ -22,6 +28,8 @@ export interface Compatibility {
 export interface CompatibilityOptions {
   /** Whether somebody says how I2_S weights are packed, which the file does not. */
   readonly isLayoutGiven: boolean;
+  /** How TL1 weights are packed, which the file does not say either. */
+  readonly tl1Tiling: Tl1Tilings | undefined;
   readonly signal: AbortSignal;
   onProgress(doneBytes: number, totalBytes: number): void;
 }
@@ -31,7 +39,8 @@ const MAX_MEMORY_BYTES = 2 ** 32;
 
 /** Whether a file can run here: its header, its tokenizer, and what only the weights show. */
 export async function checkCompatibility(gguf: GgufFile, options: CompatibilityOptions): Promise<Compatibility> {
-  const model = checkModel(gguf);
+  const { tl1Tiling } = options;
+  const model = checkModel(gguf, tl1Tiling && { tl1Tiling });
   const tokenizer = checkTokenizer(gguf, model.config?.vocabSize);
   const memory = checkMemory(model);
   const weights = await checkWeights(gguf, options);
@@ -43,10 +52,16 @@ export async function checkCompatibility(gguf: GgufFile, options: CompatibilityO
         ]
       : [];
   return {
-    problems: [...model.problems, ...tokenizer.problems, ...memory.problems, ...weights.problems],
+    problems: [...model.problems.map(withOption), ...tokenizer.problems, ...memory.problems, ...weights.problems],
     warnings: [...model.warnings, ...tokenizer.warnings, ...memory.warnings, ...layout, ...weights.warnings],
     tensorsRead: weights.tensorsRead,
   };
+}
+
+/** The option that is the way to do what is to be done. */
+function withOption(problem: ModelProblem): Incompatibility {
+  if (problem.code !== 'ENGINE_TL1_TILING') return problem;
+  return { ...problem, fix: `${problem.fix} --tl1-tiling reads them from a JSON file.` };
 }
 
 /** An error of opening the file, as the reason that it is. */
@@ -99,44 +114,79 @@ async function checkWeights(gguf: GgufFile, { signal, onProgress }: Compatibilit
   for (const tensor of tensors) {
     onProgress(doneBytes, totalBytes);
     const onRead = (readBytes: number): void => onProgress(doneBytes + readBytes, totalBytes);
-    if (tensor.type === 'I2_S') await checkTernary(gguf, tensor, signal, problems, warnings);
+    if (isTernary(tensor.type)) await checkTernary(gguf, tensor, signal, problems, warnings);
     else problems.push(...(await checkFinite(gguf, tensor, signal, onRead)));
     doneBytes += tensor.sizeBytes;
   }
   return { problems, warnings, tensorsRead: tensors.length };
 }
 
-/** What the engine loads: I2_S matrices, the F16 embedding, F32 norms. `output.weight` it ignores. */
+/** What the engine loads: ternary matrices, the F16 embedding, F32 norms. `output.weight` it ignores. */
 function isRead({ name, type }: GgufTensor): boolean {
   if (name === 'output.weight') return false;
-  return type === 'I2_S' || (type === 'F16' && name === 'token_embd.weight') || (type === 'F32' && /norm/.test(name));
+  return isTernary(type) || (type === 'F16' && name === 'token_embd.weight') || (type === 'F32' && /norm/.test(name));
+}
+
+function isTernary(type: GgmlTypeName): boolean {
+  return type === 'I2_S' || type === 'TL1';
 }
 
 async function checkTernary(
   gguf: GgufFile,
-  { name, elementCount }: GgufTensor,
+  tensor: GgufTensor,
   signal: AbortSignal,
   problems: Incompatibility[],
   warnings: string[],
 ): Promise<void> {
-  const [minusOne, zero, plusOne, invalid] = await i2sHistogram(gguf, name, { signal });
+  const { name, type, elementCount } = tensor;
+  const { invalid, only } =
+    type === 'I2_S' ? await i2sCodes(gguf, tensor, signal) : await tl1Codes(gguf, tensor, signal);
   const scale = await gguf.readScale(name, { signal });
   const report = (message: string, fix: string): void => {
     problems.push({ code: 'ENGINE_INVALID_WEIGHTS', message, fix, tensors: [name] });
   };
   if (!(invalid === 0)) {
     report(
-      `Tensor "${name}" holds the code 3 ${invalid} times among ${elementCount} weights; I2_S has only 0, 1 and 2.`,
-      'The file is damaged or not I2_S; download or convert it again.',
+      type === 'I2_S'
+        ? `Tensor "${name}" holds the code 3 ${invalid} times among ${elementCount} weights; I2_S has only 0, 1 and 2.`
+        : `Tensor "${name}" holds a pair code above 8 ${invalid} times among ${elementCount / 2} pairs, which TL1 does not have.`,
+      `The file is damaged or not ${type}; download or convert it again.`,
     );
-  } else if ([minusOne, zero, plusOne].includes(elementCount)) {
-    warnings.push(
-      `All weights of tensor "${name}" are equal: ${minusOne > 0 ? -1 : plusOne > 0 ? 1 : 0} times its scale.`,
-    );
+  } else if (only !== undefined) {
+    warnings.push(`All weights of tensor "${name}" are equal: ${only} times its scale.`);
   }
   if (!Number.isFinite(scale)) {
     report(`The scale of tensor "${name}" is ${scale}.`, 'The file is damaged; download or convert it again.');
   }
+}
+
+/** What the codes of a ternary tensor show in whatever order they are. */
+interface Codes {
+  /** Of how many there is no such code. */
+  readonly invalid: number;
+  /** The weight that all are: -1, 0 or 1. */
+  readonly only: number | undefined;
+}
+
+async function i2sCodes(gguf: GgufFile, { name, elementCount }: GgufTensor, signal: AbortSignal): Promise<Codes> {
+  const counts = await i2sHistogram(gguf, name, { signal });
+  const only = [-1, 0, 1].find((weight) => counts[weight + 1] === elementCount);
+  return { invalid: counts[3], only };
+}
+
+/** A pair of weights a, b has the code 3 * a + b + 4 in four bits. The scale stands behind them. */
+async function tl1Codes(gguf: GgufFile, { name, elementCount }: GgufTensor, signal: AbortSignal): Promise<Codes> {
+  const counts = new Float64Array(16);
+  let left = elementCount / 4;
+  for await (const chunk of gguf.streamTensor(name, { signal })) {
+    for (const byte of chunk.subarray(0, left)) {
+      counts[byte >> 4]! += 1;
+      counts[byte & 15]! += 1;
+    }
+    left = Math.max(0, left - chunk.length);
+  }
+  const only = [-1, 0, 1].find((weight) => counts[4 * weight + 4] === elementCount / 2);
+  return { invalid: counts.subarray(9).reduce((sum, count) => sum + count, 0), only };
 }
 
 async function checkFinite(

@@ -17,7 +17,7 @@ export function engineSide(model: Model, tokenizer: Tokenizer, sha256: string): 
     identity: {
       name: 'bittern',
       version: VERSION,
-      build: `WebAssembly, ${model.kernelVariant} kernels`,
+      build: `WebAssembly, ${model.kernelVariant} kernels${model.tl1Kernel ? `, TL1 ${model.tl1Kernel}` : ''}`,
       numerics: model.numerics,
       model: { file: basename(model.gguf.source.name), sha256 },
     },

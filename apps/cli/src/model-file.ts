@@ -1,11 +1,21 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { type I2sLayout, loadModel, type Model, type Numerics } from '@bittern/engine';
+import { type I2sLayout, loadModel, type Model, type Numerics, type Tl1Kernel } from '@bittern/engine';
 import { type GgufDialectName, type GgufFile, type GgufSource, openGguf, openUrl } from '@bittern/gguf-parser';
 import { openFile } from '@bittern/gguf-parser/node';
 import { inFile, UnusableFileError, UsageError } from './errors.ts';
 import type { Io } from './io.ts';
 import { ProgressLine, warn } from './output.ts';
+import { readTl1Tiling } from './tl1-tiling-file.ts';
+
+/** How to load a model: the values of the options that `run`, `logits` and `crossval` share. */
+export interface LoadOptions {
+  readonly layout: I2sLayout;
+  /** Path of a file. */
+  readonly tl1Tiling?: string;
+  readonly tl1Kernel: Tl1Kernel;
+  readonly threads: number | 'auto';
+}
 
 /** A GGUF file that is open: its header is read, tensors are not. */
 export interface OpenedFile extends AsyncDisposable {
@@ -15,11 +25,7 @@ export interface OpenedFile extends AsyncDisposable {
 
 /** A model of which the weights can be loaded. */
 export interface ModelFile extends OpenedFile {
-  load(options: {
-    readonly numerics: Numerics;
-    readonly i2sLayout: I2sLayout;
-    readonly threads: number | 'auto';
-  }): Promise<Model>;
+  load(numerics: Numerics, options: LoadOptions): Promise<Model>;
 }
 
 export interface OpenOptions {
@@ -64,12 +70,15 @@ export async function openModelFile(path: string, io: Io): Promise<ModelFile> {
   const file = await openGgufFile(path, io);
   return {
     ...file,
-    async load({ numerics, i2sLayout, threads }) {
+    async load(numerics, { layout, tl1Tiling, tl1Kernel, threads }) {
+      const tilings = await readTl1Tiling(tl1Tiling);
       using progress = new ProgressLine(io);
       try {
         return await loadModel(file.gguf, {
           numerics,
-          i2sLayout,
+          i2sLayout: layout,
+          tl1Tiling: tilings ?? {},
+          tl1Kernel,
           threads,
           revectorize: true, // on Node 24 and newer, if its self-test passes
           signal,

@@ -1,5 +1,5 @@
-import { checkModel } from '@bittern/engine';
-import type { GgufFile } from '@bittern/gguf-parser';
+import { checkModel, type ModelCheck, type Tl1Tilings } from '@bittern/engine';
+import type { GgmlTypeName, GgufFile } from '@bittern/gguf-parser';
 import { detectTemplate, type Tokenizer, tokenizerFromGguf } from '@bittern/tokenizer';
 import { codeOf, isUnusable } from './errors.ts';
 import { arrayLength, listMetadata, type Readable, readText, readValue } from './metadata-listing.ts';
@@ -16,6 +16,8 @@ export interface ModelSummary {
   readonly dialect: { readonly name: string; readonly reason: string };
   /** How I2_S weights are taken to be packed; null where there are none. */
   readonly i2sLayout: { readonly name: string; readonly reason: string } | null;
+  /** How TL1 weights are packed, null if nobody says; null where there are none. */
+  readonly tl1Tiling: { readonly tilings: Tl1Tilings | null; readonly reason: string } | null;
   readonly architecture: Readable | null;
   readonly name: Readable | null;
   /** The keys `<architecture>.*`, without that prefix, arrays left out. */
@@ -65,8 +67,15 @@ interface MemorySummary {
   readonly total: number;
 }
 
-export function summarize(path: string, gguf: GgufFile, isLayoutGiven: boolean): ModelSummary {
+/** What the file does not say. */
+export interface SummaryOptions {
+  readonly isLayoutGiven: boolean;
+  readonly tl1Tiling: Tl1Tilings | undefined;
+}
+
+export function summarize(path: string, gguf: GgufFile, { isLayoutGiven, tl1Tiling }: SummaryOptions): ModelSummary {
   const { source, metadata, tensors } = gguf;
+  const check = checkModel(gguf, tl1Tiling && { tl1Tiling });
   return {
     file: path,
     sizeBytes: source.sizeBytes,
@@ -76,22 +85,38 @@ export function summarize(path: string, gguf: GgufFile, isLayoutGiven: boolean):
     alignment: gguf.alignment,
     dialect: gguf.dialect,
     i2sLayout: layoutOf(gguf, isLayoutGiven),
+    tl1Tiling: tilingOf(gguf, tl1Tiling, check),
     architecture: readValue(metadata, 'general.architecture') ?? null,
     name: readValue(metadata, 'general.name') ?? null,
     hyperparameters: hyperparametersOf(gguf),
     parameters: [...tensors.values()].reduce((sum, { elementCount }) => sum + elementCount, 0),
     types: countTypes(tensors),
     tokenizer: summarizeTokenizer(gguf),
-    memory: memoryOf(gguf),
+    memory: memoryOf(check),
   };
 }
 
 function layoutOf(gguf: GgufFile, isGiven: boolean): ModelSummary['i2sLayout'] {
-  if (![...gguf.tensors.values()].some(({ type }) => type === 'I2_S')) return null;
+  if (!hasType(gguf.tensors, 'I2_S')) return null;
   const reason = isGiven
     ? 'given with --layout'
     : 'the default, which all released files have; the file does not say, and ARM builds since November 2025 write 64x16';
   return { name: gguf.i2sLayout, reason };
+}
+
+function tilingOf(
+  { tensors }: GgufFile,
+  given: Tl1Tilings | undefined,
+  { problems }: ModelCheck,
+): ModelSummary['tl1Tiling'] {
+  if (!hasType(tensors, 'TL1')) return null;
+  const faults = problems.filter(({ code }) => code === 'ENGINE_TL1_TILING').map(({ message }) => message);
+  const whence = given === undefined ? 'not known without --tl1-tiling' : 'given with --tl1-tiling';
+  return { tilings: given ?? null, reason: faults.length === 0 ? whence : `${whence}: ${faults.join(' ')}` };
+}
+
+function hasType(tensors: GgufFile['tensors'], wanted: GgmlTypeName): boolean {
+  return [...tensors.values()].some(({ type }) => type === wanted);
 }
 
 function hyperparametersOf({ metadata }: GgufFile): Record<string, Readable> {
@@ -113,8 +138,7 @@ function countTypes(tensors: GgufFile['tensors']): TypeCount[] {
   return [...types.values()].toSorted((a, b) => b.bytes - a.bytes);
 }
 
-function memoryOf(gguf: GgufFile): MemorySummary | null {
-  const { problems, config, memory } = checkModel(gguf);
+function memoryOf({ problems, config, memory }: ModelCheck): MemorySummary | null {
   if (problems.length > 0 || config === undefined || memory === undefined) return null;
   const { weights, cache, activations } = memory;
   return {

@@ -1,4 +1,4 @@
-import { EVALUATION_MODES, I2S_LAYOUTS, NUMERICS } from '@bittern/engine';
+import { EVALUATION_MODES, I2S_LAYOUTS, NUMERICS, TL1_KERNELS } from '@bittern/engine';
 import type { GgufDialectName } from '@bittern/gguf-parser';
 import { preTokenizerNames, TEMPLATE_IDS } from '@bittern/tokenizer';
 import { InvalidArgumentError, Option } from 'commander';
@@ -12,6 +12,16 @@ export function numericsOption(): Option {
 export function layoutOption(): Option {
   const description = 'how the file packs I2_S weights, which it does not say';
   return new Option('--layout <layout>', description).choices([...I2S_LAYOUTS]).default('128x32');
+}
+
+export function tl1TilingOption(): Option {
+  const description = 'how the file packs TL1 weights, which it does not say: JSON, {"MxK": [BM, BBK, bm], ...}';
+  return new Option('--tl1-tiling <file>', description);
+}
+
+export function tl1KernelOption(): Option {
+  const description = 'how TL1 weights are run; results do not depend on it';
+  return new Option('--tl1-kernel <kernel>', description).choices([...TL1_KERNELS]).default('transcode');
 }
 
 const DIALECTS: readonly GgufDialectName[] = ['ggml', 'bitnet.cpp', 'bitnet.cpp-2026'];

@@ -71,6 +71,45 @@ export async function changedModel(change: (bytes: Buffer) => Buffer | void | Pr
   return path;
 }
 
+/** A tiling of the storyteller's shapes. */
+export const TL1_TILING: Readonly<Record<string, readonly [number, number, number]>> = {
+  '256x256': [64, 32, 64],
+  '128x256': [128, 64, 32],
+  '768x256': [256, 128, 32],
+  '256x768': [64, 96, 32],
+};
+
+/** The storyteller with its weights as TL1, each pair at its address (docs/numerics.md, section 4). */
+export async function tl1Bytes(): Promise<Buffer> {
+  const source = await readFile(MODEL);
+  const bytes = Buffer.from(source);
+  const { floor } = Math;
+  for (const { name, type, offsetBytes, shape } of (await openGguf(source)).tensors.values()) {
+    if (type !== 'I2_S') continue;
+    const [m, k] = shape as [number, number];
+    const [BM, BBK, bm] = TL1_TILING[`${m}x${k}`]!;
+    const by = 256 / bm;
+    const code = (index: number): number =>
+      (source[offsetBytes + floor(index / 128) * 32 + (index % 32)]! >> (6 - 2 * floor((index % 128) / 32))) & 3;
+    bytes.fill(0, offsetBytes, offsetBytes + (m * k) / 4);
+    for (let index = 0; index < m * k; index += 2) {
+      const [row, j] = [floor(index / k), (index % k) / 2];
+      const [r, kk] = [row % BM, j % (BBK / 2)];
+      const [rr, k2] = [r % bm, kk % (by / 2)];
+      let at = floor(row / BM) * (k / BBK) + floor(j / (BBK / 2));
+      at = at * (BM / bm) + floor(r / bm);
+      at = at * (BBK / by) + floor(kk / (by / 2));
+      at = at * (bm / 16) + floor(rr / 16);
+      at = at * (by / 4) + floor(k2 / 2);
+      const pair = 3 * code(index) + code(index + 1);
+      bytes[offsetBytes + at * 16 + (rr % 16)]! |= k2 % 2 === 0 ? pair << 4 : pair;
+    }
+    const end = bytes.indexOf(name) + name.length; // then u32 dimensions, their u64 lengths, the u32 type
+    bytes.writeUInt32LE(38, end + 4 + 8 * 2);
+  }
+  return bytes;
+}
+
 /** A copy of the storyteller model with other metadata, alone in a folder. */
 export async function editedModel(edit: (editor: GgufEditor) => unknown, name = 'model.gguf'): Promise<string> {
   const editor = new GgufEditor(await openGguf(await readFile(MODEL)));

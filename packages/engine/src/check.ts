@@ -1,6 +1,7 @@
 import type { GgufFile } from '@bittern/gguf-parser';
 import { type ModelConfig, readConfig } from './config.ts';
 import { EngineError, type ModelProblem, type ReportProblem } from './errors.ts';
+import { refuseUnknownOptions, refuseUnlessOneOf } from './options.ts';
 import { type SessionBytes, sessionBytes } from './run-state.ts';
 import {
   IGNORED_TENSOR,
@@ -8,8 +9,18 @@ import {
   memoryBytesOf,
   outputNormNeed,
   type TensorNeed,
+  ternaryTypeOf,
+  type TernaryType,
   tokenEmbdNeed,
 } from './tensor-needs.ts';
+import { TL1_KERNELS, type Tl1Kernel, tl1ShapeOf, tl1TilingFault, type Tl1Tilings } from './tl1.ts';
+
+/** Options of `loadModel` on which it depends whether a file can run, and what that takes. */
+export interface CheckModelOptions {
+  readonly tl1Tiling?: Tl1Tilings;
+  /** Default `transcode`. */
+  readonly tl1Kernel?: Tl1Kernel;
+}
 
 export interface ModelCheck {
   /** Every reason why the file cannot run, in the order in which they would be met; none: `loadModel` will read it. */
@@ -30,7 +41,10 @@ export interface MemoryBytes extends SessionBytes {
  * Whether a file can run, from its header alone: `loadModel` refuses a file with the first of these problems. What only
  * the weights can show, a code that is none or a scale that is not finite, comes up while they are loaded.
  */
-export function checkModel(gguf: GgufFile): ModelCheck {
+export function checkModel(gguf: GgufFile, options: CheckModelOptions = {}): ModelCheck {
+  const { tl1Tiling = {}, tl1Kernel = 'transcode' } = options;
+  refuseUnknownOptions(options, ['tl1Tiling', 'tl1Kernel']);
+  refuseUnlessOneOf('tl1Kernel', tl1Kernel, TL1_KERNELS);
   const problems: ModelProblem[] = [];
   const report: ReportProblem = (problem) => void problems.push({ tensors: [], ...problem });
   if (gguf.byteOrder === 'big') {
@@ -45,12 +59,13 @@ export function checkModel(gguf: GgufFile): ModelCheck {
   const isConfigSound = problems.length === before;
   if (config === undefined) return { problems, warnings: [], config, memory: undefined };
 
-  checkTensors(gguf, config, report);
+  const ternaryType = ternaryTypeOf(gguf);
+  checkTensors(gguf, config, ternaryType, tl1Tiling, report);
   const warnings = gguf.tensors.has(IGNORED_TENSOR)
     ? [`"${IGNORED_TENSOR}" is ignored: as in bitnet.cpp, the token embedding is the output head.`]
     : [];
   if (!isConfigSound) return { problems, warnings, config: undefined, memory: undefined };
-  return { problems, warnings, config, memory: memoryOf(config) };
+  return { problems, warnings, config, memory: memoryOf(config, ternaryType, tl1Kernel) };
 }
 
 /**
@@ -58,34 +73,47 @@ export function checkModel(gguf: GgufFile): ModelCheck {
  *
  * @throws {EngineError} the first problem
  */
-export function requireRunnable(gguf: GgufFile, onWarning: ((message: string) => void) | undefined): ModelConfig {
-  const { problems, warnings, config } = checkModel(gguf);
+export function requireRunnable(
+  gguf: GgufFile,
+  options: CheckModelOptions,
+  onWarning: ((message: string) => void) | undefined,
+): ModelConfig {
+  const { problems, warnings, config } = checkModel(gguf, options);
   const [problem] = problems;
   if (problem !== undefined) throw new EngineError(problem.code, `${problem.message} ${problem.fix}`);
   for (const warning of warnings) onWarning?.(warning);
   return config!; // there is one where there is no problem
 }
 
-function checkTensors(gguf: GgufFile, config: ModelConfig, report: ReportProblem): void {
+function checkTensors(
+  gguf: GgufFile,
+  config: ModelConfig,
+  ternaryType: TernaryType,
+  tl1Tiling: Tl1Tilings,
+  report: ReportProblem,
+): void {
   const { vocabSize, embeddingLength, feedForwardLength, headDim, headCountKv, blockCount } = config;
   const kvLength = headCountKv * headDim;
   // Without these the shapes that the graph needs are not known; what is wrong with them has been reported.
   if (![embeddingLength, feedForwardLength, kvLength, blockCount].every(Number.isSafeInteger)) return;
 
   const used = new Set([IGNORED_TENSOR]);
+  const tl1: TensorNeed[] = [];
   const check = (need: TensorNeed): void => {
     used.add(need.name);
     checkTensor(gguf, need, report);
+    if (need.type === 'TL1' && gguf.tensors.get(need.name)?.type === 'TL1') tl1.push(need);
   };
   if (!Number.isNaN(vocabSize)) check(tokenEmbdNeed(config));
   let next = 0;
   for (const layer of layersOf(gguf, blockCount)) {
     if (layer > next) reportAbsentLayers(next, layer, config, report);
-    for (const need of Object.values<TensorNeed>({ ...layerNeeds(config, layer) })) check(need);
+    for (const need of Object.values<TensorNeed>({ ...layerNeeds(config, ternaryType, layer) })) check(need);
     next = layer + 1;
   }
   if (blockCount > next) reportAbsentLayers(next, blockCount, config, report);
   check(outputNormNeed(config));
+  checkTilings(tl1, tl1Tiling, report);
 
   const unused = [...gguf.tensors.keys()].filter((name) => !used.has(name));
   if (unused.length === 0) return;
@@ -110,7 +138,7 @@ function layersOf(gguf: GgufFile, blockCount: number): number[] {
 
 /** Layers `from` to `to` - 1. One report for all: `blockCount` may be any number. */
 function reportAbsentLayers(from: number, to: number, config: ModelConfig, report: ReportProblem): void {
-  const { name } = layerNeeds(config, from).attnNorm;
+  const name = `blk.${from}.attn_norm.weight`;
   const layers = to - from === 1 ? `layer ${from}` : `the ${to - from} layers ${from} to ${to - 1}`;
   report({
     code: 'ENGINE_MISSING_TENSOR',
@@ -147,15 +175,46 @@ function checkTensor(gguf: GgufFile, { name, type, shape }: TensorNeed, report: 
   }
 }
 
+const TERNARY_FIX =
+  "Linear layers run in I2_S, or all in TL1; quantize the F32 model to I2_S with bitnet.cpp's llama-quantize.";
+
 const TYPE_FIXES: Readonly<Record<TensorNeed['type'], string>> = {
-  I2_S: "Linear layers run in I2_S only; quantize the F32 model to I2_S with bitnet.cpp's llama-quantize.",
+  I2_S: TERNARY_FIX,
+  TL1: TERNARY_FIX,
   F16: "Quantize the model again, with bitnet.cpp's llama-quantize and --token-embedding-type f16.",
   F32: 'Norms must stay in F32; convert the model again.',
 };
 
-function memoryOf(config: ModelConfig): MemoryBytes {
+/** @param matrices - those that the file has in TL1 */
+function checkTilings(matrices: readonly TensorNeed[], tilings: Tl1Tilings, report: ReportProblem): void {
+  const shapes = Map.groupBy(matrices, ({ shape }) => tl1ShapeOf(shape[0]!, shape[1]!));
+  const missing = [...shapes].filter(([shape]) => !Object.hasOwn(tilings, shape));
+  for (const [shape, needs] of shapes) {
+    const tiling: unknown = tilings[shape];
+    const [rows, columns] = needs[0]!.shape as [number, number];
+    const fault = Object.hasOwn(tilings, shape) ? tl1TilingFault(tiling, rows, columns) : undefined;
+    if (fault === undefined) continue;
+    report({
+      code: 'ENGINE_TL1_TILING',
+      message: `The TL1 tiling of "${shape}" is ${JSON.stringify(tiling)?.slice(0, 80)}: ${fault}.`,
+      fix: 'Give the numbers bm, bk and bmm of the include/kernel_config.ini with which the file was converted.',
+      tensors: needs.map(({ name }) => name),
+    });
+  }
+  if (missing.length === 0) return;
+  const entries = missing.map(([shape]) => `"${shape}": [BM, BBK, bm]`);
+  report({
+    code: 'ENGINE_TL1_TILING',
+    message: `The file has TL1 weights, whose layout depends on the include/kernel_config.ini with which it was converted and is not in the file. Missing tilings: { ${entries.join(', ')} }.`,
+    fix: 'Give them: for each shape the numbers bm, bk and bmm of that ini.',
+    tensors: missing.flatMap(([, needs]) => needs.map(({ name }) => name)),
+  });
+}
+
+function memoryOf(config: ModelConfig, ternaryType: TernaryType, tl1Kernel: Tl1Kernel): MemoryBytes {
   const sum = (needs: readonly TensorNeed[]): number => needs.reduce((bytes, need) => bytes + memoryBytesOf(need), 0);
-  const layer = sum(Object.values<TensorNeed>({ ...layerNeeds(config, 0) }));
+  const layer = sum(Object.values<TensorNeed>({ ...layerNeeds(config, ternaryType, 0) }));
   const weights = config.blockCount * layer + sum([tokenEmbdNeed(config), outputNormNeed(config)]);
-  return { weights, ...sessionBytes(config, config.contextLength) };
+  const usesTables = ternaryType === 'TL1' && tl1Kernel === 'lut';
+  return { weights, ...sessionBytes(config, config.contextLength, usesTables) };
 }

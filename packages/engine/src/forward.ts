@@ -44,11 +44,19 @@ export function forward(
     taps?.emit(name, [n, width], s.normed);
   };
   /** s.normed in int8, once for all matrices that read it */
-  const quantize = (width: number): void => kernels.quantizeRows(s.normed, 0, n, width, s.values, s.scales, s.sums);
+  const quantizeRows = weights.ternaryType === 'TL1' ? kernels.quantizeRowsTl1 : kernels.quantizeRows;
+  const quantize = (width: number): void => quantizeRows(s.normed, 0, n, width, s.values, s.scales, s.sums);
   /** out = matrix · quantized rows */
-  const linear = ({ codes, rows, columns, scale }: TernaryMatrix, out: Pointer, name?: string): void => {
-    if (n === 1) kernels.i2sGemv(codes, 0, rows, columns, scale, s.values, s.scales, s.sums, out, kernels.scratch);
-    else kernels.i2sGemm(codes, 0, rows, columns, scale, s.values, s.scales, s.sums, n, out, rows, kernels.scratch);
+  const linear = ({ layout, codes, rows, columns, scale }: TernaryMatrix, out: Pointer, name?: string): void => {
+    const { values, scales, sums } = s;
+    const { scratch } = kernels;
+    if (layout === 'tl1-tiles') {
+      for (let row = 0; row < n; row++) {
+        const [rowValues, rowScale, target] = [values + row * columns, scales + 4 * row, out + 4 * row * rows];
+        kernels.tl1Gemv(codes, 0, rows, columns, scale, rowValues, rowScale, target, scratch);
+      }
+    } else if (n === 1) kernels.i2sGemv(codes, 0, rows, columns, scale, values, scales, sums, out, scratch);
+    else kernels.i2sGemm(codes, 0, rows, columns, scale, values, scales, sums, n, out, rows, scratch);
     if (name !== undefined) taps?.emit(name, [n, rows], out);
   };
 

@@ -1,4 +1,4 @@
-export { checkModel, type MemoryBytes, type ModelCheck } from './check.ts';
+export { checkModel, type CheckModelOptions, type MemoryBytes, type ModelCheck } from './check.ts';
 export type { Architecture, ModelConfig } from './config.ts';
 export {
   argmax,
@@ -13,6 +13,7 @@ export { EngineError, type EngineErrorCode, type ModelProblem } from './errors.t
 export { loadModel, type LoadModelOptions, Model, NUMERICS, type Numerics } from './model.ts';
 export { createSampler, type SamplerOptions } from './sampling.ts';
 export { type EvaluateOptions, Session } from './session.ts';
+export { TL1_KERNELS, type Tl1Kernel, type Tl1Tilings } from './tl1.ts';
 export type { OnTap, Tap } from './trace.ts';
 export type { LoadProgress } from './weights.ts';
-export { I2S_LAYOUTS, type I2sLayout } from '@bittern/kernels';
+export { I2S_LAYOUTS, type I2sLayout, type Tl1Tiling } from '@bittern/kernels';

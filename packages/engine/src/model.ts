@@ -12,6 +12,7 @@ import type { ModelConfig } from './config.ts';
 import { EngineError } from './errors.ts';
 import { refuseUnknownOptions, refuseUnlessOneOf } from './options.ts';
 import { Session, type SessionModel } from './session.ts';
+import type { Tl1Kernel, Tl1Tilings } from './tl1.ts';
 import { type LoadProgress, loadWeights } from './weights.ts';
 
 /** The reference build whose bits are reproduced: its vector width decides the order of float sums (numerics, section 5.3). */
@@ -27,6 +28,13 @@ export interface LoadModelOptions {
    * told otherwise, the layout of all released files.
    */
   readonly i2sLayout?: I2sLayout;
+  /**
+   * How the file packs TL1 weights, which it does not say either; needed for a file that has them. A wrong one is not
+   * noticed, and gives wrong logits.
+   */
+  readonly tl1Tiling?: Tl1Tilings;
+  /** Default `transcode`, the faster. Results are the same. */
+  readonly tl1Kernel?: Tl1Kernel;
   /** Default `auto`: the fastest that is exact here. Results are the same. */
   readonly kernels?: KernelVariant | 'auto';
   /**
@@ -45,6 +53,19 @@ export interface LoadModelOptions {
   readonly onWarning?: (message: string) => void;
 }
 
+const KNOWN_OPTIONS: readonly (keyof LoadModelOptions)[] = [
+  'numerics',
+  'i2sLayout',
+  'tl1Tiling',
+  'tl1Kernel',
+  'kernels',
+  'threads',
+  'revectorize',
+  'signal',
+  'onProgress',
+  'onWarning',
+];
+
 /**
  * Loads a BitNet model from a GGUF file.
  *
@@ -58,6 +79,8 @@ export async function loadModel(
 ): Promise<Model> {
   const {
     numerics = 'avx512',
+    tl1Tiling = {},
+    tl1Kernel = 'transcode',
     kernels: variant = 'auto',
     threads = 'auto',
     revectorize = false,
@@ -65,31 +88,28 @@ export async function loadModel(
     onProgress,
     onWarning,
   } = options;
-  refuseUnknownOptions(options, [
-    'numerics',
-    'i2sLayout',
-    'kernels',
-    'threads',
-    'revectorize',
-    'signal',
-    'onProgress',
-    'onWarning',
-  ]);
+  refuseUnknownOptions(options, KNOWN_OPTIONS);
   refuseUnlessOneOf('numerics', numerics, NUMERICS);
   refuseUnlessOneOf('kernels', variant, ['auto', ...KERNEL_VARIANTS]);
 
   const gguf = isGgufFile(source) ? source : await openGguf(source, signal ? { signal } : {});
   const { i2sLayout = gguf.i2sLayout } = options;
   refuseUnlessOneOf('i2sLayout', i2sLayout, I2S_LAYOUTS);
-  const config = requireRunnable(gguf, onWarning);
+  const config = requireRunnable(gguf, { tl1Tiling, tl1Kernel }, onWarning);
   const kernels = await loadKernels({
     variant,
     threads: threads === 'auto' ? threadsFor(gguf.source.sizeBytes) : threads,
     revectorize,
   });
   try {
-    const weights = await loadWeights(gguf, config, kernels, { i2sLayout, signal, onProgress });
-    return new Model(gguf, numerics, { config, weights, kernels, lanes: numerics === 'avx512' ? 16 : 8 });
+    const weights = await loadWeights(gguf, config, kernels, { i2sLayout, tl1Tiling, tl1Kernel, signal, onProgress });
+    return new Model(gguf, numerics, {
+      config,
+      weights,
+      kernels,
+      lanes: numerics === 'avx512' ? 16 : 8,
+      tl1Kernel: weights.ternaryType === 'TL1' ? tl1Kernel : undefined,
+    });
   } catch (error) {
     kernels.dispose();
     throw error;
@@ -134,6 +154,11 @@ export class Model {
   /** Whether the ternary products are those for V8's revectorizer. */
   get revectorized(): boolean {
     return this.#use().kernels.revectorized;
+  }
+
+  /** How TL1 weights are run, too; undefined where the file has none. */
+  get tl1Kernel(): Tl1Kernel | undefined {
+    return this.#use().tl1Kernel;
   }
 
   get threads(): number {

@@ -19,8 +19,8 @@ export interface SessionBytes {
 }
 
 /** See {@link RunState}. */
-export function sessionBytes(config: ModelConfig, contextLength: number): SessionBytes {
-  const { cache, scratch, ...arrays } = arrayBytes(config, contextLength);
+export function sessionBytes(config: ModelConfig, contextLength: number, usesTables: boolean): SessionBytes {
+  const { cache, scratch, ...arrays } = arrayBytes(config, contextLength, usesTables);
   return {
     cache: 2 * config.blockCount * cache,
     activations: scratch + Object.values(arrays).reduce((sum, bytes) => sum + bytes, 0),
@@ -31,11 +31,14 @@ export function sessionBytes(config: ModelConfig, contextLength: number): Sessio
 function arrayBytes(
   { embeddingLength, feedForwardLength, headCount, headCountKv, headDim, vocabSize }: ModelConfig,
   contextLength: number,
+  usesTables: boolean,
 ) {
   const n = Math.min(MICRO_BATCH, contextLength);
   const widest = Math.max(embeddingLength, feedForwardLength);
   const kvLength = headCountKv * headDim;
   const cells = paddedCells(contextLength);
+  // The tables of one row (kernels, `tl1Gemv`), or unpacked weights (`i2sGemm`)
+  const linearScratch = usesTables ? 16 * widest : 4 * widest + 256;
   return {
     x: 4 * n * embeddingLength,
     normed: 4 * n * widest,
@@ -53,7 +56,7 @@ function arrayBytes(
     cosines: 2 * contextLength * headDim,
     sines: 2 * contextLength * headDim,
     cache: 2 * kvLength * cells,
-    scratch: Math.max(4 * widest + 256, attentionScratchBytes(headCount, headCountKv, headDim, cells)),
+    scratch: Math.max(linearScratch, attentionScratchBytes(headCount, headCountKv, headDim, cells)),
   };
 }
 
@@ -86,13 +89,14 @@ export class RunState {
   readonly #memory: KernelMemory;
   readonly #pointers: Pointer[] = [];
 
-  constructor(config: ModelConfig, kernels: WasmKernels, contextLength: number) {
+  /** @param usesTables - whether weights are run by TL1's look-up tables */
+  constructor(config: ModelConfig, kernels: WasmKernels, contextLength: number, usesTables: boolean) {
     const { headDim, blockCount, ropeFreqBase } = config;
     this.#config = config;
     this.#memory = kernels.memory;
     this.contextLength = contextLength;
     this.cells = paddedCells(contextLength);
-    const bytes = arrayBytes(config, contextLength);
+    const bytes = arrayBytes(config, contextLength, usesTables);
     try {
       this.x = this.#allocate(bytes.x);
       this.normed = this.#allocate(bytes.normed);

@@ -4,6 +4,7 @@ import { EngineError } from './errors.ts';
 import { forward, type WantedRows } from './forward.ts';
 import { MICRO_BATCH, paddedCells, RunState } from './run-state.ts';
 import { refuseUnknownOptions, refuseUnlessOneOf } from './options.ts';
+import type { Tl1Kernel } from './tl1.ts';
 import { type OnTap, StepTaps } from './trace.ts';
 import type { Weights } from './weights.ts';
 
@@ -27,6 +28,8 @@ export interface SessionModel {
   readonly weights: Weights;
   readonly kernels: WasmKernels;
   readonly lanes: Lanes;
+  /** Undefined where the weights are not TL1. */
+  readonly tl1Kernel: Tl1Kernel | undefined;
 }
 
 /** One sequence of tokens with its key/value cache. */
@@ -45,7 +48,7 @@ export class Session {
     this.contextLength = contextLength;
     this.#model = model;
     this.#onDispose = onDispose;
-    this.#state = new RunState(model.config, model.kernels, contextLength);
+    this.#state = new RunState(model.config, model.kernels, contextLength, model.tl1Kernel === 'lut');
   }
 
   /** Number of tokens in the cache; the next token's position. */

@@ -2,10 +2,21 @@ import type { GgufFile, GgufTensor } from '@bittern/gguf-parser';
 import type { I2sLayout, KernelMemory, Pointer, WasmKernels } from '@bittern/kernels';
 import type { ModelConfig } from './config.ts';
 import { EngineError } from './errors.ts';
-import { layerNeeds, memoryBytesOf, outputNormNeed, type TensorNeed, tokenEmbdNeed } from './tensor-needs.ts';
+import {
+  layerNeeds,
+  memoryBytesOf,
+  outputNormNeed,
+  type TensorNeed,
+  ternaryTypeOf,
+  type TernaryType,
+  tokenEmbdNeed,
+} from './tensor-needs.ts';
+import { type Tl1Kernel, tl1ShapeOf, type Tl1Tilings } from './tl1.ts';
 
-/** A ternary matrix [rows, columns] in the kernels' row-pair layout, and its one scale. */
+/** A ternary matrix [rows, columns] and its one scale. */
 export interface TernaryMatrix {
+  /** What the kernels call row pairs and tiles: see `packRowPairs` and `tl1ToTiles` there. */
+  readonly layout: 'row-pairs' | 'tl1-tiles';
   readonly rows: number;
   readonly columns: number;
   readonly codes: Pointer;
@@ -28,6 +39,7 @@ interface LayerWeights {
 }
 
 export interface Weights {
+  readonly ternaryType: TernaryType;
   readonly tokenEmbd: Pointer; // f16 [vocabSize, embeddingLength]; also the output head
   readonly layers: readonly LayerWeights[];
   readonly outputNorm: Pointer; // [embeddingLength]
@@ -40,6 +52,8 @@ export interface LoadProgress {
 
 export interface LoadWeightsOptions {
   readonly i2sLayout: I2sLayout;
+  readonly tl1Tiling: Tl1Tilings;
+  readonly tl1Kernel: Tl1Kernel;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
 }
@@ -50,7 +64,8 @@ const CHUNK_BYTES = 8 << 20;
 /**
  * Streams every tensor of the model into the kernels' memory.
  *
- * @param gguf - a file in which `checkModel` found no problem: each tensor is there with its shape and type
+ * @param gguf - a file in which `checkModel` found no problem: each tensor is there with its shape and type, and each
+ *   TL1 matrix has its tiling
  * @throws {EngineError} ENGINE_INVALID_WEIGHTS
  */
 export async function loadWeights(
@@ -59,10 +74,11 @@ export async function loadWeights(
   kernels: WasmKernels,
   options: LoadWeightsOptions,
 ): Promise<Weights> {
+  const ternaryType = ternaryTypeOf(gguf);
   const plan = new LoadPlan(gguf, kernels, options);
   const tokenEmbd = plan.array(tokenEmbdNeed(config));
   const layers = Array.from({ length: config.blockCount }, (_, layer) => {
-    const needs = layerNeeds(config, layer);
+    const needs = layerNeeds(config, ternaryType, layer);
     return {
       attnNorm: plan.array(needs.attnNorm),
       attnQ: plan.ternary(needs.attnQ),
@@ -80,7 +96,7 @@ export async function loadWeights(
   const outputNorm = plan.array(outputNormNeed(config));
 
   await plan.run();
-  return { tokenEmbd, layers, outputNorm };
+  return { ternaryType, tokenEmbd, layers, outputNorm };
 }
 
 /** The loads of one file: first all given their place, then all run. */
@@ -109,13 +125,16 @@ class LoadPlan {
     return pointer;
   }
 
-  /** An I2_S tensor, repacked. The result's `scale` holds from when the plan has run. */
+  /** An I2_S or TL1 tensor, repacked. The result's `scale` holds from when the plan has run. */
   ternary(need: TensorNeed): TernaryMatrix {
     const tensor = this.#gguf.tensors.get(need.name)!;
     const [rows, columns] = need.shape as [number, number];
-    const matrix = { rows, columns, codes: this.#memory.allocate(memoryBytesOf(need)), scale: Number.NaN };
+    const layout = need.type === 'TL1' && this.#options.tl1Kernel === 'lut' ? 'tl1-tiles' : 'row-pairs';
+    const codes = this.#memory.allocate(memoryBytesOf(need));
+    const matrix: TernaryMatrix & { scale: number } = { layout, rows, columns, codes, scale: Number.NaN };
     this.#loads.push(async () => {
-      matrix.scale = await this.#repack(tensor, matrix);
+      await (need.type === 'TL1' ? this.#repackTl1(tensor, matrix) : this.#repackI2s(tensor, matrix));
+      matrix.scale = await this.#readScale(tensor, (rows * columns) / 4);
     });
     return matrix;
   }
@@ -137,28 +156,60 @@ class LoadPlan {
     }
   }
 
-  async #repack(tensor: GgufTensor, { rows, columns, codes }: TernaryMatrix): Promise<number> {
-    const rowBytes = columns / 4;
-    const rowsPerChunk = Math.min(rows, Math.max(2, Math.floor(CHUNK_BYTES / rowBytes / 2) * 2));
+  async #repackI2s(tensor: GgufTensor, { rows, columns, codes }: TernaryMatrix): Promise<void> {
     const layout = this.#options.i2sLayout === '128x32' ? 128 : 64;
+    await this.#repack(tensor, rows, columns, 2, (packed, count, row) => {
+      const bad = this.#kernels.packRowPairs(packed, count, columns, layout, codes + (row * columns) / 4);
+      if (bad < 0) return;
+      throw invalid(
+        `Tensor "${tensor.name}" holds the code 3 in row ${row + bad}; I2_S has only 0, 1 and 2. The file is damaged or not I2_S.`,
+      );
+    });
+  }
+
+  async #repackTl1(tensor: GgufTensor, { layout, rows, columns, codes }: TernaryMatrix): Promise<void> {
+    const tiling = this.#options.tl1Tiling[tl1ShapeOf(rows, columns)]!;
+    const repack = layout === 'tl1-tiles' ? this.#kernels.tl1ToTiles : this.#kernels.tl1ToRowPairs;
+    await this.#repack(tensor, rows, columns, tiling[0], (packed, count, row) => {
+      const bad = repack(packed, count, columns, ...tiling, codes + (row * columns) / 4);
+      if (bad < 0) return;
+      throw invalid(
+        `Tensor "${tensor.name}" holds a pair code above 8 in row ${row + bad}, which TL1 does not have. The file is damaged or not TL1.`,
+      );
+    });
+  }
+
+  /**
+   * Reads a ternary matrix in pieces.
+   *
+   * @param unit - pieces are of a multiple of this many rows, which divides `rows`
+   * @param repack - called for each piece with where it is, how many rows it has and its first row
+   */
+  async #repack(
+    tensor: GgufTensor,
+    rows: number,
+    columns: number,
+    unit: number,
+    repack: (packed: Pointer, count: number, row: number) => void,
+  ): Promise<void> {
+    const rowBytes = columns / 4;
+    const rowsPerChunk = Math.min(rows, Math.max(1, Math.floor(CHUNK_BYTES / rowBytes / unit)) * unit);
     const staging = this.#memory.allocate(rowsPerChunk * rowBytes);
     try {
       for (let row = 0; row < rows; row += rowsPerChunk) {
         const count = Math.min(rowsPerChunk, rows - row);
         const packed = await this.#read(tensor, row * rowBytes, count * rowBytes);
         this.#memory.bytes(staging, packed.length).set(packed);
-        const bad = this.#kernels.packRowPairs(staging, count, columns, layout, codes + row * rowBytes);
-        if (bad >= 0) {
-          throw invalid(
-            `Tensor "${tensor.name}" holds the code 3 in row ${row + bad}; I2_S has only 0, 1 and 2. The file is damaged or not I2_S.`,
-          );
-        }
+        repack(staging, count, row);
       }
     } finally {
       this.#memory.free(staging);
     }
-    // The tensor's one scale stands behind its codes, in the first 4 of 32 bytes (numerics, section 1.2).
-    const trailer = await this.#read(tensor, rows * rowBytes, tensor.sizeBytes - rows * rowBytes);
+  }
+
+  /** A ternary tensor's one scale stands behind its codes, in the first 4 of 32 bytes (numerics, section 1.2). */
+  async #readScale(tensor: GgufTensor, codeBytes: number): Promise<number> {
+    const trailer = await this.#read(tensor, codeBytes, tensor.sizeBytes - codeBytes);
     const scale = new DataView(trailer.buffer, trailer.byteOffset).getFloat32(0, true);
     if (!Number.isFinite(scale)) {
       throw invalid(`The scale of tensor "${tensor.name}" is ${scale}. The file is damaged.`);

@@ -1,8 +1,8 @@
 import { GgufError, openGguf } from '@bittern/gguf-parser';
 import { describe, expect, test } from 'vitest';
-import { EngineError, type EngineErrorCode, generate, loadModel } from '../src/index.ts';
+import { EngineError, type EngineErrorCode, generate, loadModel, TL1_KERNELS, type Tl1Tilings } from '../src/index.ts';
 import { tinyBytes } from './fixtures.ts';
-import { f32, rename, setData, setTensorType, setValue, swapDims } from './patch.ts';
+import { f32, rename, setData, setTensorType, setValue, swapDims, toTl1 } from './patch.ts';
 
 const good = tinyBytes();
 
@@ -151,6 +151,84 @@ describe('a model that cannot be run', () => {
     const logits = await session.evaluate([1, 2]);
     await expect(generate(session, logits, { maxTokens: 1 }).next()).rejects.toMatchObject({
       code: 'ENGINE_NOT_FINITE',
+    });
+  });
+});
+
+describe('TL1 tilings', async () => {
+  const tiling = {
+    '256x256': [128, 64, 32],
+    '128x256': [128, 64, 32],
+    '768x256': [256, 128, 64],
+    '256x768': [128, 64, 32],
+  } as const;
+  const tl1 = await toTl1(good, tiling);
+
+  async function failure(bytes: Uint8Array<ArrayBuffer>, tl1Tiling?: unknown): Promise<unknown> {
+    const error = await loadModel(bytes, tl1Tiling === undefined ? {} : { tl1Tiling: tl1Tiling as Tl1Tilings }).catch(
+      (reason: unknown) => reason,
+    );
+    expect(error).toBeInstanceOf(EngineError);
+    return error;
+  }
+
+  test('the file that is patched is good', async () => {
+    using model = await loadModel(tl1, { tl1Tiling: tiling });
+    expect(model.tl1Kernel).toBe('transcode');
+  });
+
+  test('none: the message says what is missing and why it must be given', async () => {
+    expect(await failure(tl1)).toMatchObject({
+      code: 'ENGINE_TL1_TILING',
+      message: expect.stringMatching(/kernel_config\.ini.*"256x256".*"128x256".*"768x256".*"256x768"/),
+    });
+  });
+
+  test('not for all shapes: the message names those that lack one', async () => {
+    const { '256x256': square, '256x768': wide } = tiling;
+    const error = (await failure(tl1, { '256x256': square, '256x768': wide })) as EngineError;
+    expect(error).toMatchObject({ code: 'ENGINE_TL1_TILING', message: expect.stringMatching(/"128x256".*"768x256"/) });
+    expect(error.message).not.toMatch(/256x256|256x768/);
+  });
+
+  test.each([
+    ['no array', { bm: 128 }, /three whole numbers/],
+    ['null', null, /three whole numbers/],
+    ['two numbers', [128, 64], /three whole numbers/],
+    ['a zero', [128, 0, 32], /three whole numbers/],
+    ['a fraction', [128, 64.5, 32], /three whole numbers/],
+    ['text', ['128', '64', '32'], /three whole numbers/],
+    ['bm 16', [128, 64, 16], /bm must be 32 or 64/],
+    ['BM no multiple of bm', [96, 64, 64], /BM must be a multiple of bm/],
+    ['BBK of half a step', [128, 4, 32], /BBK must be a multiple of 256 \/ bm, 8/],
+    ['rows that are no multiple of BM', [96, 64, 32], /256 rows/],
+    ['columns that are no multiple of BBK', [128, 96, 32], /256 columns/],
+  ])('%s', async (_, bad, message) => {
+    expect(await failure(tl1, { ...tiling, '256x256': bad })).toMatchObject({
+      code: 'ENGINE_TL1_TILING',
+      message: expect.stringMatching(message),
+    });
+  });
+
+  test.each(TL1_KERNELS)('a pair code above 8 is refused (%s), and the row is named', async (tl1Kernel) => {
+    // Byte 2 of the last vector: row 96 + 16 + 2 of the last tile of 128 rows.
+    const bytes = await setData(tl1, 'blk.1.attn_q.weight', 16_384 - 14, Uint8Array.of(0x19));
+    await expect(loadModel(bytes, { tl1Kernel, tl1Tiling: tiling })).rejects.toMatchObject({
+      code: 'ENGINE_INVALID_WEIGHTS',
+      message: expect.stringMatching(/"blk\.1\.attn_q\.weight" holds a pair code above 8 in row 242,/),
+    });
+  });
+
+  test('a scale of NaN is refused', async () => {
+    const bytes = await setData(tl1, 'blk.0.attn_v.weight', -32, f32(Number.NaN));
+    expect(await failure(bytes, tiling)).toMatchObject({ message: expect.stringMatching(/scale of .* is NaN/) });
+  });
+
+  test('I2_S and TL1 matrices in one file are refused', async () => {
+    const bytes = setTensorType(tl1, 'blk.3.ffn_up.weight', 36);
+    expect(await failure(bytes, tiling)).toMatchObject({
+      code: 'ENGINE_TENSOR_MISMATCH',
+      message: expect.stringMatching(/is I2_S .*needs TL1/),
     });
   });
 });

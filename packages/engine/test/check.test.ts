@@ -1,13 +1,21 @@
 import { openGguf } from '@bittern/gguf-parser';
-import { expect, test } from 'vitest';
-import { checkModel, loadModel, type ModelCheck } from '../src/index.ts';
+import { describe, expect, test } from 'vitest';
+import {
+  checkModel,
+  type CheckModelOptions,
+  loadModel,
+  type ModelCheck,
+  TL1_KERNELS,
+  type Tl1Tilings,
+} from '../src/index.ts';
 import { RECORDED, tinyBytes } from './fixtures.ts';
 import { readBytes } from './parity.ts';
-import { rename, setTensorType, setValue, swapDims } from './patch.ts';
+import { rename, setTensorType, setValue, swapDims, toTl1 } from './patch.ts';
 
 const good = tinyBytes();
 const key = (name: string): string => `bitnet-b1.58.${name}`;
-const check = async (bytes: Uint8Array<ArrayBuffer>): Promise<ModelCheck> => checkModel(await openGguf(bytes));
+const check = async (bytes: Uint8Array<ArrayBuffer>, options?: CheckModelOptions): Promise<ModelCheck> =>
+  checkModel(await openGguf(bytes), options);
 const messages = ({ problems }: ModelCheck): string[] => problems.map(({ code, message }) => `${code} ${message}`);
 
 test.each(RECORDED)('$name can run, and takes the memory that the check says', async ({ model: url }) => {
@@ -91,4 +99,77 @@ test('metadata of another type than numbers is told apart', async () => {
   const bytes = good.slice();
   bytes[Buffer.from(bytes.buffer).indexOf('bitnet-b1.58')] = 0xff;
   await expect(loadModel(bytes)).rejects.toMatchObject({ code: 'ENGINE_UNSUPPORTED_ARCHITECTURE' });
+});
+
+describe('TL1', async () => {
+  const tl1Tiling: Tl1Tilings = {
+    '256x256': [128, 64, 32],
+    '128x256': [128, 64, 32],
+    '768x256': [256, 128, 64],
+    '256x768': [128, 64, 32],
+  };
+  const tl1 = await toTl1(good, tl1Tiling);
+
+  test.each(TL1_KERNELS)(
+    'can run with its tilings, and takes the memory that the check says: %s',
+    async (tl1Kernel) => {
+      const { problems, warnings, memory } = await check(tl1, { tl1Tiling, tl1Kernel });
+      expect({ problems, warnings }).toEqual({ problems: [], warnings: [] });
+      using model = await loadModel(tl1, { tl1Tiling, tl1Kernel, threads: 1 });
+      using session = model.createSession();
+      const { weights, cache, activations } = memory!;
+      const others = model.memoryBytes - (weights + cache + activations);
+      expect(session.contextLength).toBe(1024);
+      expect(others).toBeGreaterThan(0);
+      expect(others).toBeLessThan(1e6);
+    },
+  );
+
+  test('the tables of the widest row count as scratch', async () => {
+    // So wide and with so few cells, the products need more scratch than attention. That the weights are narrower is a
+    // problem by itself.
+    const wide = setValue(setValue(tl1, key('feed_forward_length'), 32_768), key('context_length'), 32);
+    const transcode = await check(wide, { tl1Tiling });
+    const lut = await check(wide, { tl1Tiling, tl1Kernel: 'lut' });
+    expect(lut.memory!.weights).toBe(transcode.memory!.weights);
+    expect(lut.memory!.activations - transcode.memory!.activations).toBe(16 * 32_768 - (4 * 32_768 + 256));
+  });
+
+  test('tilings that are wrong or missing are problems, each once, with the tensors that they are of', async () => {
+    const { problems, config, memory } = await check(tl1, {
+      tl1Tiling: { '256x768': [96, 96, 64], '128x256': [96, 64, 32] },
+    });
+    expect(problems.map(({ code, message }) => [code, message])).toEqual([
+      ['ENGINE_TL1_TILING', 'The TL1 tiling of "128x256" is [96,64,32]: 128 rows are no multiple of BM.'],
+      ['ENGINE_TL1_TILING', 'The TL1 tiling of "256x768" is [96,96,64]: BM must be a multiple of bm.'],
+      [
+        'ENGINE_TL1_TILING',
+        expect.stringMatching(/not in the file\. Missing tilings: \{ "256x256": .*, "768x256": .* \}\.$/),
+      ],
+    ]);
+    const { tensors } = await openGguf(tl1);
+    const named = problems.flatMap((problem) => problem.tensors);
+    const ternary = [...tensors.values()].filter(({ type }) => type === 'TL1').map(({ name }) => name);
+    expect(named.toSorted()).toEqual(ternary.toSorted());
+    for (const { fix } of problems) expect(fix).toMatch(/bm, bk and bmm/);
+    expect(config).toBeDefined();
+    expect(memory).toBeDefined();
+  });
+
+  test('a file of both types: those of which there are fewer are the problem', async () => {
+    const { problems } = await check(setTensorType(tl1, 'blk.0.attn_q.weight', 36), { tl1Tiling });
+    expect(problems).toMatchObject([
+      {
+        code: 'ENGINE_TENSOR_MISMATCH',
+        message: expect.stringMatching(/is I2_S .*needs TL1/),
+        fix: expect.stringMatching(/I2_S, or all in TL1/),
+        tensors: ['blk.0.attn_q.weight'],
+      },
+    ]);
+  });
+
+  test('options are checked', async () => {
+    await expect(check(tl1, { tl1tiling: tl1Tiling } as CheckModelOptions)).rejects.toThrow(TypeError);
+    await expect(check(tl1, { tl1Kernel: 'table' as 'lut' })).rejects.toThrow(RangeError);
+  });
 });

@@ -1,7 +1,14 @@
 import { openGguf, sourceFromBytes } from '@bittern/gguf-parser';
 import { openFile } from '@bittern/gguf-parser/node';
 import { describe, expect, test } from 'vitest';
-import { I2S_LAYOUTS, loadModel, type LoadModelOptions, type LoadProgress, NUMERICS } from '../src/index.ts';
+import {
+  I2S_LAYOUTS,
+  loadModel,
+  type LoadModelOptions,
+  type LoadProgress,
+  NUMERICS,
+  TL1_KERNELS,
+} from '../src/index.ts';
 import { TINY, tinyBytes } from './fixtures.ts';
 import { digest } from './parity.ts';
 import { VARIANTS } from './variants.ts';
@@ -54,10 +61,17 @@ describe('loadModel', () => {
     expect(await lastRow(bytes, { numerics: 'avx2' })).not.toBe(await lastRow(bytes, { numerics: 'avx512' }));
   });
 
-  test('refuses unknown numerics and layouts', async () => {
+  test('a file without TL1 weights has no TL1 kernel, whatever was asked for', async () => {
+    using model = await loadModel(bytes, { tl1Kernel: 'lut', tl1Tiling: { '1x1': [32, 8, 32] } });
+    expect(model.tl1Kernel).toBeUndefined();
+  });
+
+  test('refuses unknown numerics, layouts and TL1 kernels', async () => {
     expect(I2S_LAYOUTS).toEqual(['128x32', '64x16']);
     await expect(loadModel(bytes, { numerics: 'neon' as 'avx2' })).rejects.toThrow(RangeError);
     await expect(loadModel(bytes, { i2sLayout: '256x64' as '64x16' })).rejects.toThrow(RangeError);
+    expect(TL1_KERNELS).toEqual(['transcode', 'lut']);
+    await expect(loadModel(bytes, { tl1Kernel: 'table' as 'lut' })).rejects.toThrow(RangeError);
   });
 
   test('reports progress up to the whole', async () => {

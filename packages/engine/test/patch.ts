@@ -1,4 +1,5 @@
 import { openGguf } from '@bittern/gguf-parser';
+import type { Tl1Tilings } from '../src/index.ts';
 
 /** Bytes of a good GGUF file to spoil: each function returns a changed copy. */
 type Bytes = Uint8Array<ArrayBuffer>;
@@ -56,8 +57,8 @@ export async function setData(bytes: Bytes, name: string, offsetBytes: number, d
   return copy;
 }
 
-export function f32(value: number): Uint8Array {
-  return new Uint8Array(new Float32Array([value]).buffer);
+export function f32(...values: number[]): Uint8Array {
+  return new Uint8Array(new Float32Array(values).buffer);
 }
 
 /** The I2_S tensors of a 128x32 file in the layout 64x16, one weight at a time. Shares nothing with the kernels' code. */
@@ -74,6 +75,46 @@ export async function toLayout64x16(bytes: Bytes): Promise<Bytes> {
     }
   }
   return copy;
+}
+
+/** The I2_S tensors of a 128x32 file as TL1, pair by pair in the order of the packed bytes. Shares nothing with the kernels' code. */
+export async function toTl1(bytes: Bytes, tilings: Tl1Tilings): Promise<Bytes> {
+  const { tensors } = await openGguf(bytes);
+  let copy = setValue(bytes, 'general.file_type', 38);
+  for (const { name, type, offsetBytes, shape } of tensors.values()) {
+    if (type !== 'I2_S') continue;
+    copy = setTensorType(copy, name, 38);
+    const [rows, columns] = shape as [number, number];
+    const [tileRows, tileColumns, innerRows] = tilings[`${rows}x${columns}`]!;
+    const innerColumns = 256 / innerRows;
+    /** 0, 1 or 2 for -1, 0 and 1 */
+    const weight = (row: number, column: number): number => {
+      const [byte, shift] = placeOf(row * columns + column, 128);
+      return (bytes[offsetBytes + byte]! >> shift) & 3;
+    };
+    const pair = (row: number, column: number): number => 3 * weight(row, column) + weight(row, column + 1);
+    let at = offsetBytes;
+    for (const tileRow of steps(0, rows, tileRows)) {
+      for (const tileColumn of steps(0, columns, tileColumns)) {
+        for (const innerRow of steps(tileRow, tileRow + tileRows, innerRows)) {
+          for (const innerColumn of steps(tileColumn, tileColumn + tileColumns, innerColumns)) {
+            for (const sixteen of steps(innerRow, innerRow + innerRows, 16)) {
+              for (const column of steps(innerColumn, innerColumn + innerColumns, 4)) {
+                for (const row of steps(sixteen, sixteen + 16, 1)) {
+                  copy[at++] = (pair(row, column) << 4) | pair(row, column + 2);
+                }
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+  return copy;
+}
+
+function* steps(begin: number, end: number, step: number): Generator<number> {
+  for (let i = begin; i < end; i += step) yield i;
 }
 
 /** Byte and shift of weight `index` where `group` weights share `group / 4` bytes: the first quarter in the highest bits. */

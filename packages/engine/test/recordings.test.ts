@@ -1,9 +1,26 @@
 import { openGguf } from '@bittern/gguf-parser';
 import { describe, expect, test } from 'vitest';
-import { type EvaluationMode, loadModel, type Model, type Numerics } from '../src/index.ts';
-import { type Fixture, RECORDED, TINY } from './fixtures.ts';
-import { compute, positionsOf, readBytes, readJson, sha256, trace, type TraceNode } from './parity.ts';
-import { toLayout64x16 } from './patch.ts';
+import {
+  type EvaluationMode,
+  loadModel,
+  type Model,
+  type Numerics,
+  prefill,
+  TL1_KERNELS,
+  type Tl1Tilings,
+} from '../src/index.ts';
+import { type Fixture, RECORDED, TINY, tinyBytes } from './fixtures.ts';
+import {
+  compute,
+  digest as digestOf,
+  positionsOf,
+  readBytes,
+  readJson,
+  sha256,
+  trace,
+  type TraceNode,
+} from './parity.ts';
+import { f32, setData, toLayout64x16, toTl1 } from './patch.ts';
 import { VARIANTS } from './variants.ts';
 
 /** The parts of a recording.json (format: packages/crossval, recording-format.ts) that are compared here. */
@@ -115,6 +132,77 @@ describe('layout 64x16', () => {
     const { bytes, recording } = open(TINY);
     const [run] = recording.runs;
     using model = await loadModel(bytes, { i2sLayout: '64x16' });
+    const { rows } = await compute(model.createSession(), run!.ids, run!.mode, 0);
+    const same = rows.filter((row, index) => row === run!.rows[index]!.sha256);
+    expect(rows).toHaveLength(run!.rows.length);
+    expect(same).toEqual([]);
+  });
+});
+
+describe('TL1', () => {
+  /** Of the file that `tools/oracle/make_model.py OUT --packing tl1 --tl1-tiling FILE` writes: the same weights. */
+  const TL1_SHA256 = 'ca49b9c4cb951bdfe5c382b87e924cc246a073c75e5929e23d9641d25a5cef50';
+  const TILING: Tl1Tilings = {
+    '256x256': [128, 64, 32],
+    '128x256': [128, 64, 32],
+    '768x256': [256, 128, 64],
+    '256x768': [128, 64, 32],
+  };
+
+  const cases = TL1_KERNELS.flatMap((tl1Kernel) => [1, 2].map((threads) => ({ tl1Kernel, threads })));
+  test.each(cases)(
+    'the same weights give the same bits: $tl1Kernel, $threads thread(s)',
+    { timeout: 60_000 },
+    async ({ tl1Kernel, threads }) => {
+      const { bytes, recording } = open(TINY);
+      const repacked = await toTl1(bytes, TILING);
+      expect(sha256(repacked)).toBe(TL1_SHA256);
+      const compared = await compareAll(recording, async (numerics) => {
+        const model = await loadModel(repacked, { numerics, threads, tl1Kernel, tl1Tiling: TILING });
+        expect([model.tl1Kernel, model.threads]).toEqual([tl1Kernel, threads]);
+        return model;
+      });
+      expect(compared).toEqual(TINY.recorded);
+    },
+  );
+
+  test.each(TL1_KERNELS)('%s in plain SIMD128', { timeout: 60_000 }, async (tl1Kernel) => {
+    const { bytes, recording } = open(TINY);
+    const repacked = await toTl1(bytes, TILING);
+    const compared = await compareAll(recording, (numerics) =>
+      loadModel(repacked, { numerics, kernels: 'simd128', tl1Kernel, tl1Tiling: TILING }),
+    );
+    expect(compared).toEqual(TINY.recorded);
+  });
+
+  test.each(TL1_KERNELS)(
+    'small rows and rows of zeros are quantized by the rule of their type: %s',
+    async (tl1Kernel) => {
+      // Rows below 1e-5, where I2_S and TL1 differ (numerics, section 4), and rows of zeros. Digests by tools/oracle.
+      const changed = await setData(tinyBytes(), 'blk.1.attn_norm.weight', 0, f32(...Array<number>(256).fill(1e-6)));
+      const i2s = await setData(changed, 'blk.2.ffn_norm.weight', 0, f32(...Array<number>(256).fill(0)));
+      const tl1 = await toTl1(i2s, TILING);
+      const rows = [];
+      for (const bytes of [i2s, tl1]) {
+        using model = await loadModel(bytes, { tl1Kernel, tl1Tiling: TILING });
+        for (const mode of ['batch-all', 'sequential'] as const) {
+          rows.push(digestOf(await prefill(model.createSession(), [502, 311, 480, 305], mode)));
+        }
+      }
+      expect(rows).toEqual([
+        'f8db5b0c6b3e4a187afce55c8e45fa6e19783aa552750af137491a02cb9f7c96',
+        '3ac430d60800b45e19bfdc01e9a651f9249a34f7c1a7fa6f608ad79126ef196c',
+        'a01d4567b4ebd303cf88e7fb3fff9a9262ed538a2bd13e809fe0a6339047fbb2',
+        'e20cbc33ca438ebc6c80da9e03ac2b0a247b1e4597c5c435a46e849859d5be47',
+      ]);
+    },
+  );
+
+  test('reading a file by another tiling is not noticed, and gives other logits', async () => {
+    const { bytes, recording } = open(TINY);
+    const [run] = recording.runs;
+    const repacked = await toTl1(bytes, TILING);
+    using model = await loadModel(repacked, { tl1Tiling: { ...TILING, '256x256': [128, 64, 64] } });
     const { rows } = await compute(model.createSession(), run!.ids, run!.mode, 0);
     const same = rows.filter((row, index) => row === run!.rows[index]!.sha256);
     expect(rows).toHaveLength(run!.rows.length);

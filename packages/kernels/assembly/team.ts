@@ -5,9 +5,10 @@ import { add, reluSquaredGate, siluGate } from './elementwise';
 import { f16Gemm, f16Gemv, roundToF16, widenF16 } from './f16-matmul';
 import { i2sGemm, i2sGemv } from './i2s';
 import { i2sGemmWide, i2sGemvWide } from './i2s-wide';
-import { quantizeRows } from './quantize';
+import { quantizeRows, quantizeRowsTl1 } from './quantize';
 import { rmsNorm } from './rms-norm';
 import { ropeNeox } from './rope';
+import { tl1Gemv } from './tl1';
 
 // Shared words, by their byte offset from `team`; those that are written often have a cache line of their own.
 const EPOCH: usize = 0; // counts programs
@@ -185,6 +186,16 @@ function step(p: usize, thread: i32, threads: i32, scratch: usize): usize {
       const begin = share(word(p, 1), word(p, 2), 4, thread, threads), end = share(word(p, 1), word(p, 2), 4, thread + 1, threads);
       i2sGemmWide(word(p, 0), begin, end, word(p, 3), real(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8), word(p, 9), word(p, 10), scratch);
       return p + 13 * 4;
+    }
+    case 16: {
+      const begin = share(word(p, 1), word(p, 2), 1, thread, threads), end = share(word(p, 1), word(p, 2), 1, thread + 1, threads);
+      quantizeRowsTl1(word(p, 0), begin, end, word(p, 3), word(p, 4), word(p, 5), word(p, 6));
+      return p + 8 * 4;
+    }
+    case 17: {
+      const begin = share(word(p, 1), word(p, 2), 32, thread, threads), end = share(word(p, 1), word(p, 2), 32, thread + 1, threads);
+      tl1Gemv(word(p, 0), begin, end, word(p, 3), real(p, 4), word(p, 5), word(p, 6), word(p, 7), scratch);
+      return p + 10 * 4;
     }
     default:
       unreachable();

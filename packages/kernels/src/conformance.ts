@@ -1,4 +1,5 @@
 import { attentionScratchBytes, type Kernels, type Lanes, type Pointer } from './contract.ts';
+import type { Tl1Tiling } from './layouts.ts';
 import type { KernelMemory } from './memory.ts';
 import { f16Value } from './reference/float.ts';
 import { referenceKernels } from './reference/kernels.ts';
@@ -44,6 +45,7 @@ export function conformanceCases(seed = 1): ConformanceCase[] {
   return [
     ...quantizeCases(seed),
     ...ternaryCases(seed),
+    ...tl1Cases(seed),
     ...normCases(seed),
     ...ropeCases(seed),
     ...f16Cases(seed),
@@ -232,6 +234,15 @@ class Random {
     );
   }
 
+  /** Bytes of two nibbles 0..8. */
+  nibbles(length: number): Uint8Array {
+    return Uint8Array.from({ length }, () => (this.below(9) << 4) | this.below(9));
+  }
+
+  int8(length: number): Int8Array {
+    return Int8Array.from({ length }, () => this.below(256) - 128);
+  }
+
   #code(): number {
     return this.below(3);
   }
@@ -243,18 +254,20 @@ const LANES: readonly Lanes[] = [8, 16];
 
 function quantizeCases(seed: number): ConformanceCase[] {
   const random = new Random(seed);
-  const quantizeCase = (name: string, rows: number, width: number, x: Float32Array): ConformanceCase =>
-    conformanceCase(`quantizeRows ${name} ${rows} x ${width}`, (arena) => {
-      const input = arena.input('x', 'f32', x);
-      const values = arena.output('values', 'i8', rows * width);
-      const scales = arena.output('scales', 'f32', rows);
-      const sums = arena.output('sums', 'i32', rows);
-      return (kernels) => {
-        // Two ranges, the second first: rows are independent.
-        kernels.quantizeRows(input, rows >> 1, rows, width, values, scales, sums);
-        kernels.quantizeRows(input, 0, rows >> 1, width, values, scales, sums);
-      };
-    });
+  const quantizeCase = (name: string, rows: number, width: number, x: Float32Array): ConformanceCase[] =>
+    (['quantizeRows', 'quantizeRowsTl1'] as const).map((operation) =>
+      conformanceCase(`${operation} ${name} ${rows} x ${width}`, (arena) => {
+        const input = arena.input('x', 'f32', x);
+        const values = arena.output('values', 'i8', rows * width);
+        const scales = arena.output('scales', 'f32', rows);
+        const sums = arena.output('sums', 'i32', rows);
+        return (kernels) => {
+          // Two ranges, the second first: rows are independent.
+          kernels[operation](input, rows >> 1, rows, width, values, scales, sums);
+          kernels[operation](input, 0, rows >> 1, width, values, scales, sums);
+        };
+      }),
+    );
   const ties = Float32Array.from({ length: 256 }, (_, i) => (i === 0 ? 127 : (i - 128) / 2)); // scale 1: every half
   const spike = new Float32Array(256).fill(0.001);
   spike[77] = -3.4e38;
@@ -266,7 +279,9 @@ function quantizeCases(seed: number): ConformanceCase[] {
     quantizeCase('ties', 1, 256, ties),
     quantizeCase('one spike', 1, 256, spike),
     quantizeCase('all equal to the largest', 1, 256, new Float32Array(256).fill(0.1)),
-  ];
+    quantizeCase('beside the floor of 1e-5', 4, 16, random.normal(64, 4e-6)),
+    quantizeCase('of an infinite scale', 2, 128, random.wide(256, -149, -122)),
+  ].flat();
 }
 
 function ternaryCases(seed: number): ConformanceCase[] {
@@ -301,7 +316,6 @@ function ternaryCases(seed: number): ConformanceCase[] {
       };
     });
   };
-  const int8 = (length: number): Int8Array => Int8Array.from({ length }, () => random.below(256) - 128);
   const cases: ConformanceCase[] = [];
   for (const [rows, width] of [
     [4, 128],
@@ -311,12 +325,14 @@ function ternaryCases(seed: number): ConformanceCase[] {
     [4, 65_536],
   ] as const) {
     for (const count of [1, 2, 3, 5]) {
-      cases.push(ternaryCase('random', { rows, width, count }, random.codes((rows * width) / 4), int8(count * width)));
+      cases.push(
+        ternaryCase('random', { rows, width, count }, random.codes((rows * width) / 4), random.int8(count * width)),
+      );
     }
   }
   for (const count of [1, 4]) {
     const shape = { rows: 24, width: 256, count, begin: 8, end: 16 };
-    cases.push(ternaryCase('a range of rows', shape, random.codes(24 * 64), int8(count * 256)));
+    cases.push(ternaryCase('a range of rows', shape, random.codes(24 * 64), random.int8(count * 256)));
   }
   for (const layout of [128, 64] as const) {
     for (const [rows, columns] of [
@@ -346,6 +362,86 @@ function ternaryCases(seed: number): ConformanceCase[] {
         const shape = { rows: 4, width: 6912, count };
         const codes = new Uint8Array(6912).fill(code * 0b01010101);
         cases.push(ternaryCase(`code ${code} times ${value}`, shape, codes, new Int8Array(count * 6912).fill(value)));
+      }
+    }
+  }
+  return cases;
+}
+
+function tl1Cases(seed: number): ConformanceCase[] {
+  const random = new Random(seed + 7);
+  const cases: ConformanceCase[] = [];
+  // The tilings of the reference's presets (section 4), and others, each over two tiles or more in both directions.
+  const tilings: readonly (readonly [tiling: Tl1Tiling, rows: number, columns: number])[] = [
+    [[256, 128, 32], 512, 256],
+    [[128, 64, 64], 256, 384],
+    [[160, 64, 32], 320, 128],
+    [[320, 128, 64], 640, 256],
+    [[320, 64, 32], 640, 128],
+    [[32, 8, 32], 96, 128],
+    [[64, 4, 64], 64, 128],
+    [[192, 384, 64], 192, 384],
+  ];
+  for (const [tiling, rows, columns] of tilings) {
+    const [tileRows, tileColumns, innerRows] = tiling;
+    for (const operation of ['tl1ToRowPairs', 'tl1ToTiles'] as const) {
+      for (const bad of [0, 1, 3]) {
+        const name = `${operation} ${tiling.join()}, ${rows} x ${columns}, ${bad} nibble(s) invalid`;
+        cases.push(
+          conformanceCase(name, (arena) => {
+            const nibbles = random.nibbles((rows * columns) / 4);
+            for (let i = 0; i < bad; i++) {
+              const at = random.below(nibbles.length);
+              const nibble = 9 + random.below(7);
+              nibbles[at] =
+                random.below(2) === 0 ? (nibbles[at]! & 0xf0) | nibble : (nibbles[at]! & 0x0f) | (nibble << 4);
+            }
+            const packed = arena.input('packed', 'u8', nibbles);
+            // Where a row is refused the output is undefined: then only the result counts.
+            const out = bad > 0 ? arena.scratch(nibbles.length) : arena.output('out', 'u8', nibbles.length);
+            const result = arena.output('result', 'f32', 1);
+            return (kernels) =>
+              arena.set(result, kernels[operation](packed, rows, columns, tileRows, tileColumns, innerRows, out));
+          }),
+        );
+      }
+    }
+  }
+  const gemvCase = (
+    name: string,
+    shape: { rows: number; width: number; begin?: number; end?: number },
+    nibbles: Uint8Array,
+    values: Int8Array,
+  ): ConformanceCase => {
+    const { rows, width, begin = 0, end = rows } = shape;
+    return conformanceCase(`tl1Gemv ${name} ${rows} x ${width}, ${begin}..${end}`, (arena) => {
+      const weights = arena.input('weights', 'u8', nibbles);
+      const quantized = arena.input('values', 'i8', values);
+      const scales = arena.input('scales', 'f32', [17.3]);
+      const out = arena.output('out', 'f32', rows);
+      const scratch = arena.scratch(16 * width);
+      return (kernels) => kernels.tl1Gemv(weights, begin, end, width, 0.0371, quantized, scales, out, scratch);
+    });
+  };
+  for (const [rows, width] of [
+    [32, 128],
+    [96, 384],
+    [160, 2560],
+    [32, 6912],
+    [32, 65_536],
+  ] as const) {
+    cases.push(gemvCase('random', { rows, width }, random.nibbles((rows * width) / 4), random.int8(width)));
+  }
+  cases.push(
+    gemvCase('a range of rows', { rows: 128, width: 256, begin: 32, end: 96 }, random.nibbles(8192), random.int8(256)),
+  );
+  // The largest sums of either sign: every pair code with every pair of extreme values.
+  for (let nibble = 0; nibble <= 8; nibble++) {
+    for (const a of [-128, -127, 127]) {
+      for (const b of [-128, -127, 127]) {
+        const nibbles = new Uint8Array(8 * 6912).fill(nibble * 0x11);
+        const values = Int8Array.from({ length: 6912 }, (_, i) => (i % 2 === 0 ? a : b));
+        cases.push(gemvCase(`pair code ${nibble} times ${a}, ${b}`, { rows: 32, width: 6912 }, nibbles, values));
       }
     }
   }

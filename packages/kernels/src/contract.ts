@@ -47,6 +47,21 @@ export interface Kernels {
   ): void;
 
   /**
+   * The same as TL1 quantizes (section 4): without the floor, so that rows of less than 1e-5 get a larger scale. A row of
+   * zeros has the scale infinity, values 0 and so products of 0. Below 3.8e-37 the scale is infinite too, and products
+   * are zeros of either sign.
+   */
+  quantizeRowsTl1(
+    x: Pointer,
+    rowBegin: number,
+    rowEnd: number,
+    width: number,
+    values: Pointer,
+    scales: Pointer,
+    sums: Pointer,
+  ): void;
+
+  /**
    * Ternary matrix times one quantized row (section 3): out[m] = f32(f32(dot[m] - sum) / scale) * weightScale.
    *
    * @param weights - codes in the row-pair layout ({@link Kernels.packRowPairs}), [rows, width]; width a multiple of 128, at most 65,536
@@ -88,6 +103,62 @@ export interface Kernels {
     count: number,
     out: Pointer,
     outStride: number,
+    scratch: Pointer,
+  ): void;
+
+  /**
+   * Transcodes a TL1 matrix to the row-pair layout of {@link Kernels.packRowPairs}, without loss: {@link Kernels.i2sGemv}
+   * and {@link Kernels.i2sGemm} then compute with it.
+   *
+   * @param packed - rows * columns / 4 bytes of a file
+   * @param rows - a multiple of tileRows; columns a multiple of 128 and of tileColumns
+   * @param tileRows - with tileColumns and innerRows the tiling (`Tl1Tiling`)
+   * @param out - rows * columns / 4 bytes
+   * @returns -1, or the first row that holds a nibble above 8, which TL1 does not have; `out` is then incomplete
+   */
+  tl1ToRowPairs(
+    packed: Pointer,
+    rows: number,
+    columns: number,
+    tileRows: number,
+    tileColumns: number,
+    innerRows: number,
+    out: Pointer,
+  ): number;
+
+  /**
+   * Repacks a TL1 matrix for {@link Kernels.tl1Gemv}: tiles of 32 rows, each 4 columns of a tile 32 bytes, of which byte r
+   * has row r, nibbles as in the file. Arguments and result are those of {@link Kernels.tl1ToRowPairs}.
+   */
+  tl1ToTiles(
+    packed: Pointer,
+    rows: number,
+    columns: number,
+    tileRows: number,
+    tileColumns: number,
+    innerRows: number,
+    out: Pointer,
+  ): number;
+
+  /**
+   * Ternary matrix times one quantized row as TL1 does it, by look-up (section 4): a table of all nine sums for each pair
+   * of values, from which nibbles choose. Bit for bit what {@link Kernels.i2sGemv} gives for the same weights.
+   *
+   * @param weights - nibbles 0..8 in tiles ({@link Kernels.tl1ToTiles}), [rows, width]; width a multiple of 128, at most 65,536
+   * @param rowBegin - a multiple of 32, as is rowEnd
+   * @param values - int8 [width]; `scales` f32 [1] belongs to it
+   * @param out - f32 [rows]
+   * @param scratch - 16 * width bytes, for the tables
+   */
+  tl1Gemv(
+    weights: Pointer,
+    rowBegin: number,
+    rowEnd: number,
+    width: number,
+    weightScale: number,
+    values: Pointer,
+    scales: Pointer,
+    out: Pointer,
     scratch: Pointer,
   ): void;
 

@@ -8,3 +8,11 @@
 export type I2sLayout = '128x32' | '64x16';
 
 export const I2S_LAYOUTS: readonly I2sLayout[] = ['128x32', '64x16'];
+
+/**
+ * How a GGUF file packs a TL1 matrix [rows, columns], which it does not say either (numerics, section 4): the numbers BM,
+ * BBK and bm of the reference's include/kernel_config.ini, keys bm, bk and bmm, when the file was converted.
+ *
+ * rows is a multiple of BM, columns of BBK, BM of bm, BBK of 256 / bm; bm is 32 or 64.
+ */
+export type Tl1Tiling = readonly [tileRows: number, tileColumns: number, innerRows: number];

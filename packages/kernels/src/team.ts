@@ -32,10 +32,13 @@ type SharedOperation =
   | 'reluSquaredGate'
   | 'siluGate'
   | 'i2sGemvWide'
-  | 'i2sGemmWide';
+  | 'i2sGemmWide'
+  | 'quantizeRowsTl1'
+  | 'tl1Gemv';
 
 /**
- * Their arguments: i for an i32 word, f for an f32 one, s for the scratch, which each thread has of its own. The place in the list is the operation's code in assembly/team.ts.
+ * Their arguments: i for an i32 word, f for an f32 one, s for the scratch, which each thread has of its own. The place in
+ * the list is the operation's code in assembly/team.ts.
  */
 const OPERATIONS: Readonly<Record<SharedOperation, string>> = {
   quantizeRows: 'iiiiiii',
@@ -54,6 +57,8 @@ const OPERATIONS: Readonly<Record<SharedOperation, string>> = {
   siluGate: 'iiiiii',
   i2sGemvWide: 'iiiifiiiis',
   i2sGemmWide: 'iiiifiiiiiis',
+  quantizeRowsTl1: 'iiiiiii',
+  tl1Gemv: 'iiiifiiis',
 };
 
 const PROGRAM_WORDS = 1 << 16;

@@ -7,14 +7,17 @@ import { EXIT_CODES, EXIT_CODES_HELP, type ExitCode } from '../exit-codes.ts';
 import type { Io } from '../io.ts';
 import { listMetadata, type MetadataListing, metadataText } from '../metadata-listing.ts';
 import { type OpenedFile, openGgufFile } from '../model-file.ts';
-import { dialectOption, jsonOption, layoutOption } from '../options.ts';
+import { dialectOption, jsonOption, layoutOption, tl1TilingOption } from '../options.ts';
 import { printable, ProgressLine, writeJson } from '../output.ts';
+import { readTl1Tiling } from '../tl1-tiling-file.ts';
 
 interface CompatCheckOptions {
   readonly showKv?: true;
   readonly strict?: true;
   readonly dialect?: GgufDialectName;
   readonly layout?: I2sLayout;
+  /** Path of a file. */
+  readonly tl1Tiling?: string;
   readonly json?: true;
 }
 
@@ -43,6 +46,7 @@ export function addCompatCheckCommand(program: Command, io: Io, setExitCode: (co
     .option('--strict', 'warnings count as failures')
     .addOption(dialectOption())
     .addOption(layoutOption().default(undefined, '128x32, with a warning'))
+    .addOption(tl1TilingOption())
     .addOption(jsonOption())
     .addHelpText(
       'after',
@@ -65,6 +69,7 @@ ${EXIT_CODES_HELP}`,
 
 async function check(path: string, options: CompatCheckOptions, io: Io): Promise<CompatCheckDocument> {
   const { dialect, layout, showKv } = options;
+  const tl1Tiling = await readTl1Tiling(options.tl1Tiling);
   const opened = await openOrReason(path, io, { dialect, i2sLayout: layout });
   if ('reason' in opened) {
     return documentOf(path, options, { problems: [opened.reason], warnings: [], tensorsRead: 0 });
@@ -73,6 +78,7 @@ async function check(path: string, options: CompatCheckOptions, io: Io): Promise
   using progress = new ProgressLine(io);
   const found = await checkCompatibility(file.gguf, {
     isLayoutGiven: layout !== undefined,
+    tl1Tiling,
     signal: io.signal,
     onProgress: (done, total) => progress.show(`Checking weights: ${Math.floor((100 * done) / total)} %`),
   });

@@ -10,7 +10,7 @@ import {
   renderReport,
   runLadder,
 } from '@bittern/crossval';
-import { type I2sLayout, type Numerics, NUMERICS } from '@bittern/engine';
+import { type Numerics, NUMERICS } from '@bittern/engine';
 import { modelUrl, recordingUrl } from '@bittern/storyteller';
 import type { Tokenizer } from '@bittern/tokenizer';
 import type { Command } from 'commander';
@@ -18,18 +18,25 @@ import { engineSide } from '../engine-side.ts';
 import { inFile, isUnusable, messageOf, NotComparedError, UsageError } from '../errors.ts';
 import { EXIT_CODES, EXIT_CODES_HELP, type ExitCode } from '../exit-codes.ts';
 import type { Io } from '../io.ts';
-import { type ModelFile, openModelFile, sha256OfFile } from '../model-file.ts';
-import { jsonOption, layoutOption, numericsOption, preOption, threadsOption, tokenizerOption } from '../options.ts';
+import { type LoadOptions, type ModelFile, openModelFile, sha256OfFile } from '../model-file.ts';
+import {
+  jsonOption,
+  layoutOption,
+  numericsOption,
+  preOption,
+  threadsOption,
+  tl1KernelOption,
+  tl1TilingOption,
+  tokenizerOption,
+} from '../options.ts';
 import { ProgressLine, writeJson } from '../output.ts';
 import { loadTokenizer, type TokenizerSelection } from '../tokenizer-file.ts';
 
-interface CrossvalOptions extends TokenizerSelection {
+interface CrossvalOptions extends LoadOptions, TokenizerSelection {
   readonly model?: string;
   readonly reference?: string;
   readonly exact?: true;
   readonly numerics?: Numerics;
-  readonly layout: I2sLayout;
-  readonly threads: number | 'auto';
   readonly json?: true;
 }
 
@@ -76,6 +83,8 @@ export function addCrossvalCommand(program: Command, io: Io, setExitCode: (code:
     .addOption(tokenizerOption())
     .addOption(preOption())
     .addOption(layoutOption())
+    .addOption(tl1TilingOption())
+    .addOption(tl1KernelOption())
     .addOption(threadsOption())
     .addOption(jsonOption())
     .addHelpText(
@@ -164,17 +173,17 @@ async function climb(
   file: ModelFile,
   tokenizer: Tokenizer,
   sha256: string,
-  { exact, layout, threads }: CrossvalOptions,
+  options: CrossvalOptions,
   io: Io,
 ): Promise<LadderReport> {
-  using model = await file.load({ numerics: reference.numerics as Numerics, i2sLayout: layout, threads });
+  using model = await file.load(reference.numerics as Numerics, options);
   using ours = engineSide(model, tokenizer, sha256);
   using progress = new ProgressLine(io);
   return await runLadder({
     ours,
     reference: recording.side(reference.id),
     cases: recording.cases(reference.id),
-    exact: exact === true,
+    exact: options.exact === true,
     signal: io.signal,
     onProgress: ({ rung, case: id, done, total }) =>
       progress.show(`${reference.id}: ${rung}, case ${done + 1} of ${total} (${id})`),

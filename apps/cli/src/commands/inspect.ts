@@ -10,8 +10,9 @@ import { type OpenedFile, openPathOrUrl } from '../model-file.ts';
 import { type ModelSummary, summarize, type TokenizerSummary } from '../model-summary.ts';
 import { measure } from '../norms/measure.ts';
 import { type NormReport, normReportText, openGate, reportNorms } from '../norms/report.ts';
-import { dialectOption, jsonOption, layoutOption } from '../options.ts';
+import { dialectOption, jsonOption, layoutOption, tl1TilingOption } from '../options.ts';
 import { printable, ProgressLine, sizeText, table, writeJson } from '../output.ts';
+import { readTl1Tiling } from '../tl1-tiling-file.ts';
 
 interface InspectOptions {
   /** A pattern, or true for all. */
@@ -21,6 +22,8 @@ interface InspectOptions {
   readonly gate?: string;
   readonly dialect?: GgufDialectName;
   readonly layout?: I2sLayout;
+  /** Path of a file. */
+  readonly tl1Tiling?: string;
   readonly json?: true;
 }
 
@@ -64,6 +67,7 @@ export function addInspectCommand(program: Command, io: Io, setExitCode: (code: 
     .option('--gate <which>', 'with --ln-stats: none, auto, or a policy file (JSON); exit code 1 if it fails')
     .addOption(dialectOption())
     .addOption(layoutOption().default(undefined, '128x32'))
+    .addOption(tl1TilingOption())
     .addOption(jsonOption())
     .addHelpText(
       'after',
@@ -95,20 +99,20 @@ function missingFile({ kv, tensors }: InspectOptions): string {
 async function inspect(path: string, options: InspectOptions, io: Io): Promise<void> {
   const { kv, tensors, gate, layout, json } = options;
   if (gate !== undefined) throw new UsageError('--gate needs --ln-stats.');
+  const tl1Tiling = await readTl1Tiling(options.tl1Tiling);
   await using file = await open(path, options, io);
+  const summary = (): ModelSummary => summarize(path, file.gguf, { isLayoutGiven: layout !== undefined, tl1Tiling });
   const metadata = listMetadata(file.gguf.metadata, { glob: globOf(kv), whole: json === true && kv !== undefined });
   const listing = listTensors(file.gguf, tensors);
   if (json) {
-    const summary = summarize(path, file.gguf, layout !== undefined);
-    await writeJson(io, { ...summary, tensors: listing, metadata } satisfies Inspection);
+    await writeJson(io, { ...summary(), tensors: listing, metadata } satisfies Inspection);
     return;
   }
   const sections = [
     ...(kv === undefined ? [] : [metadataText(metadata, globOf(kv))]),
     ...(tensors === undefined ? [] : [tensorsText(listing, globOf(tensors))]),
   ];
-  const text =
-    sections.length > 0 ? sections : [summaryText(summarize(path, file.gguf, layout !== undefined), metadata, listing)];
+  const text = sections.length > 0 ? sections : [summaryText(summary(), metadata, listing)];
   await io.stdout.write(text.join('\n'));
 }
 
@@ -165,13 +169,14 @@ function tensorsText({ count, shown, entries }: TensorListing, glob: string | un
 }
 
 function summaryText(summary: ModelSummary, metadata: MetadataListing, tensors: TensorListing): string {
-  const { dialect, i2sLayout, architecture, name, parameters, files, tokenizer } = summary;
+  const { dialect, i2sLayout, tl1Tiling, architecture, name, parameters, files, tokenizer } = summary;
   const head = table([
     ['file', printable(summary.file)],
     ['size', `${sizeText(summary.sizeBytes)}${files === 1 ? '' : ` in ${files} files`}`],
     ['GGUF', `version ${summary.version}, ${summary.byteOrder}-endian, alignment ${summary.alignment}`],
     ['dialect', `${dialect.name}: ${printable(dialect.reason)}`],
     ...(i2sLayout === null ? [] : [['I2_S layout', `${i2sLayout.name}: ${i2sLayout.reason}`]]),
+    ...(tl1Tiling === null ? [] : [['TL1 tiling', printable(tl1Tiling.reason)]]),
     ['architecture', architecture === null ? 'not named' : valueText(architecture)],
     ['name', name === null ? 'not named' : valueText(name)],
     ['parameters', String(parameters)],

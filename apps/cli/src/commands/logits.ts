@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { topK } from '@bittern/crossval';
-import { type EvaluationMode, generate, type I2sLayout, type Numerics, prefill } from '@bittern/engine';
+import { type EvaluationMode, generate, type Numerics, prefill } from '@bittern/engine';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { UsageError } from '../errors.ts';
 import { EXIT_CODES_HELP } from '../exit-codes.ts';
 import type { Io } from '../io.ts';
-import { openModelFile, sha256OfFile } from '../model-file.ts';
+import { type LoadOptions, openModelFile, sha256OfFile } from '../model-file.ts';
 import { NpyFile } from '../npy-file.ts';
 import {
   jsonOption,
@@ -18,11 +18,13 @@ import {
   tokenizerOption,
   wholeNumber,
   threadsOption,
+  tl1KernelOption,
+  tl1TilingOption,
 } from '../options.ts';
 import { table, writeJson } from '../output.ts';
 import { type LoadedTokenizer, loadTokenizer, type TokenizerSelection, warnIfForeign } from '../tokenizer-file.ts';
 
-interface LogitsOptions extends TokenizerSelection {
+interface LogitsOptions extends LoadOptions, TokenizerSelection {
   readonly model: string;
   readonly ids?: readonly number[];
   readonly idsFile?: string;
@@ -30,8 +32,6 @@ interface LogitsOptions extends TokenizerSelection {
   readonly special?: true;
   readonly mode: EvaluationMode;
   readonly numerics: Numerics;
-  readonly layout: I2sLayout;
-  readonly threads: number | 'auto';
   readonly greedy: number;
   readonly npy?: string;
   readonly json?: true;
@@ -75,6 +75,8 @@ export function addLogitsCommand(program: Command, io: Io): void {
     .addOption(modeOption())
     .addOption(numericsOption().default('avx512'))
     .addOption(layoutOption())
+    .addOption(tl1TilingOption())
+    .addOption(tl1KernelOption())
     .addOption(threadsOption())
     .addOption(new Option('--greedy <count>', 'also decode this many ids greedily').default(0).argParser(wholeNumber))
     .option('--npy <file>', 'write the logits there, f32 [positions, vocabulary], over a file of that name')
@@ -92,12 +94,12 @@ ${EXIT_CODES_HELP}`,
 }
 
 async function logits(options: LogitsOptions, io: Io): Promise<void> {
-  const { model: path, mode, numerics, layout, threads, json } = options;
+  const { model: path, mode, numerics, json } = options;
   const { signal } = io;
   await using file = await openModelFile(path, io);
   const tokenizer = options.prompt === undefined ? undefined : await loadTokenizer(file, options, io);
   const ids = await readIds(options, tokenizer);
-  using model = await file.load({ numerics, i2sLayout: layout, threads });
+  using model = await file.load(numerics, options);
   if (tokenizer) warnIfForeign(tokenizer, model.config.vocabSize, io);
   using session = model.createSession();
   requireRoom(ids.length, options.greedy, session.contextLength);

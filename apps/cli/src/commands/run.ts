@@ -1,13 +1,13 @@
 import { randomInt } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
 import { fileURLToPath } from 'node:url';
-import { argmax, createSampler, generate, type I2sLayout, type Numerics, prefill } from '@bittern/engine';
+import { argmax, createSampler, generate, type Numerics, prefill } from '@bittern/engine';
 import { modelUrl } from '@bittern/storyteller';
 import { type Command, Option } from 'commander';
 import { type ChatSelection, startChat } from '../chat.ts';
 import { EXIT_CODES_HELP } from '../exit-codes.ts';
 import type { Io } from '../io.ts';
-import { openModelFile, sha256OfFile } from '../model-file.ts';
+import { type LoadOptions, openModelFile, sha256OfFile } from '../model-file.ts';
 import {
   jsonOption,
   layoutOption,
@@ -20,12 +20,14 @@ import {
   tokenizerOption,
   wholeNumber,
   threadsOption,
+  tl1KernelOption,
+  tl1TilingOption,
 } from '../options.ts';
 import { writeJson } from '../output.ts';
 import { StopStrings } from '../stop-strings.ts';
 import { identityOf, loadTokenizer, type TokenizerSelection, warnIfForeign } from '../tokenizer-file.ts';
 
-interface RunOptions extends TokenizerSelection, ChatSelection {
+interface RunOptions extends LoadOptions, TokenizerSelection, ChatSelection {
   readonly model?: string;
   readonly prompt: string;
   readonly tokens: number;
@@ -34,8 +36,6 @@ interface RunOptions extends TokenizerSelection, ChatSelection {
   readonly temperature: number;
   readonly topK: number;
   readonly numerics: Numerics;
-  readonly layout: I2sLayout;
-  readonly threads: number | 'auto';
   readonly json?: true;
 }
 
@@ -63,6 +63,8 @@ export function addRunCommand(program: Command, io: Io): void {
     .addOption(preOption())
     .addOption(numericsOption().default('avx512'))
     .addOption(layoutOption())
+    .addOption(tl1TilingOption())
+    .addOption(tl1KernelOption())
     .addOption(threadsOption())
     .addOption(jsonOption())
     .addHelpText(
@@ -82,7 +84,7 @@ ${EXIT_CODES_HELP}`,
 }
 
 async function run(options: RunOptions, io: Io): Promise<void> {
-  const { model: path = fileURLToPath(modelUrl), prompt, tokens: maxTokens, numerics, layout, threads, json } = options;
+  const { model: path = fileURLToPath(modelUrl), prompt, tokens: maxTokens, numerics, json } = options;
   const { signal } = io;
   const sampling = options.greedy
     ? undefined
@@ -95,7 +97,7 @@ async function run(options: RunOptions, io: Io): Promise<void> {
   const { template, reason, messages } = startChat(loaded, prompt, options);
   const { ids, text: rendered } = template.encode(messages);
   if (options.template !== undefined) io.stderr.write(`template ${template.id}: ${reason}\n`);
-  using model = await file.load({ numerics, i2sLayout: layout, threads });
+  using model = await file.load(numerics, options);
   warnIfForeign(loaded, model.config.vocabSize, io);
   using session = model.createSession();
 

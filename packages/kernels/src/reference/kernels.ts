@@ -1,4 +1,5 @@
 import type { Kernels, Lanes, Pointer } from '../contract.ts';
+import type { Tl1Tiling } from '../layouts.ts';
 import type { KernelMemory } from '../memory.ts';
 import { dotBlas, dotF16 } from './dot.ts';
 import { exp } from './exp.ts';
@@ -26,6 +27,28 @@ export function referenceKernels(memory: KernelMemory): Kernels {
     return dot;
   };
 
+  const quantize = (
+    x: Pointer,
+    rowBegin: number,
+    rowEnd: number,
+    width: number,
+    floor: number,
+    values: Pointer,
+    scales: Pointer,
+    sums: Pointer,
+  ): void => {
+    for (let row = rowBegin; row < rowEnd; row++) {
+      const source = f32(x + 4 * row * width, width);
+      const amax = source.reduce((largest, value) => Math.max(largest, Math.abs(value)), floor);
+      const scale = fround(127 / amax);
+      const quantized = memory.i8(values + row * width, width);
+      // An Int8Array makes 0 of NaN, which is 0 times an infinite scale.
+      quantized.set(source.map((value) => Math.min(127, Math.max(-128, roundToEven(fround(value * scale))))));
+      f32(scales + 4 * row, 1)[0] = scale;
+      memory.i32(sums + 4 * row, 1)[0] = quantized.reduce((sum, value) => sum + value, 0);
+    }
+  };
+
   const kernels: Kernels = {
     packRowPairs(packed, rows, columns, layout, out) {
       const rowBytes = columns / 4;
@@ -44,15 +67,11 @@ export function referenceKernels(memory: KernelMemory): Kernels {
     },
 
     quantizeRows(x, rowBegin, rowEnd, width, values, scales, sums) {
-      for (let row = rowBegin; row < rowEnd; row++) {
-        const source = f32(x + 4 * row * width, width);
-        const amax = source.reduce((largest, value) => Math.max(largest, Math.abs(value)), 1e-5);
-        const scale = fround(127 / amax);
-        const quantized = source.map((value) => Math.min(127, Math.max(-128, roundToEven(fround(value * scale)))));
-        memory.i8(values + row * width, width).set(quantized);
-        f32(scales + 4 * row, 1)[0] = scale;
-        memory.i32(sums + 4 * row, 1)[0] = quantized.reduce((sum, value) => sum + value, 0);
-      }
+      quantize(x, rowBegin, rowEnd, width, 1e-5, values, scales, sums);
+    },
+
+    quantizeRowsTl1(x, rowBegin, rowEnd, width, values, scales, sums) {
+      quantize(x, rowBegin, rowEnd, width, 0, values, scales, sums);
     },
 
     i2sGemv(weights, rowBegin, rowEnd, width, weightScale, values, scales, sums, out, scratch) {
@@ -69,6 +88,55 @@ export function referenceKernels(memory: KernelMemory): Kernels {
           const dot = ternaryRow(weights, row, width, row8);
           target[row] = fround(fround(fround(dot - sum) / scale) * fround(weightScale));
         }
+      }
+    },
+
+    tl1ToRowPairs(packed, rows, columns, tileRows, tileColumns, innerRows, out) {
+      const source = memory.bytes(packed, (rows * columns) / 4);
+      for (let row = 0; row < rows; row++) {
+        const target = memory.bytes(out + ((row & ~1) * columns) / 4, columns / 2);
+        for (let pair = 0; pair < columns / 2; pair++) {
+          const nibble = tl1Nibble(source, columns, [tileRows, tileColumns, innerRows], row, pair);
+          if (nibble > 8) return row;
+          for (const [column, code] of [
+            [2 * pair, Math.floor(nibble / 3)],
+            [2 * pair + 1, nibble % 3],
+          ] as const) {
+            const { byte, shift } = rowPairPlace(row & 1, column);
+            target[byte] = (target[byte]! & ~(3 << shift)) | (code << shift);
+          }
+        }
+      }
+      return -1;
+    },
+
+    tl1ToTiles(packed, rows, columns, tileRows, tileColumns, innerRows, out) {
+      const source = memory.bytes(packed, (rows * columns) / 4);
+      const target = memory.bytes(out, (rows * columns) / 4);
+      for (let row = 0; row < rows; row++) {
+        for (let pair = 0; pair < columns / 2; pair += 2) {
+          const [high, low] = [pair, pair + 1].map((p) =>
+            tl1Nibble(source, columns, [tileRows, tileColumns, innerRows], row, p),
+          ) as [number, number];
+          if (high > 8 || low > 8) return row;
+          target[tileByte(row, 2 * pair, columns)] = (high << 4) | low;
+        }
+      }
+      return -1;
+    },
+
+    tl1Gemv(weights, rowBegin, rowEnd, width, weightScale, values, scales, out) {
+      const source = memory.bytes(weights, (rowEnd * width) / 4);
+      const row8 = memory.i8(values, width);
+      const scale = f32(scales, 1)[0]!;
+      for (let row = rowBegin; row < rowEnd; row++) {
+        let dot = 0;
+        for (let column = 0; column < width; column += 2) {
+          const byte = source[tileByte(row, column, width)]!;
+          const nibble = column % 4 === 0 ? byte >> 4 : byte & 15;
+          dot += (Math.floor(nibble / 3) - 1) * row8[column]! + ((nibble % 3) - 1) * row8[column + 1]!;
+        }
+        f32(out + 4 * row, 1)[0] = fround(fround(fround(dot) / scale) * fround(weightScale));
       }
     },
 
@@ -262,6 +330,34 @@ function rowPairPlace(parity: number, column: number): { byte: number; shift: nu
     byte: Math.floor(column / 128) * 64 + parity * 32 + (inBlock % 32),
     shift: 6 - 2 * Math.floor(inBlock / 32),
   };
+}
+
+/** The nibble of columns 2 * pair and 2 * pair + 1 in a TL1 file (section 4): 3 * (t0 + 1) + (t1 + 1). */
+function tl1Nibble(
+  packed: Uint8Array,
+  columns: number,
+  [tileRows, tileColumns, innerRows]: Tl1Tiling,
+  row: number,
+  pair: number,
+): number {
+  const { floor } = Math;
+  const innerColumns = 256 / innerRows;
+  const inTile = row % tileRows;
+  const inInner = inTile % innerRows;
+  const pairInTile = pair % (tileColumns / 2);
+  const pairInInner = pairInTile % (innerColumns / 2);
+  let at = floor(row / tileRows) * (columns / tileColumns) + floor(pair / (tileColumns / 2));
+  at = at * (tileRows / innerRows) + floor(inTile / innerRows);
+  at = at * (tileColumns / innerColumns) + floor(pairInTile / (innerColumns / 2));
+  at = at * (innerRows / 16) + floor(inInner / 16);
+  at = at * (innerColumns / 4) + floor(pairInInner / 2);
+  const byte = packed[at * 16 + (inInner % 16)]!;
+  return pairInInner % 2 === 0 ? byte >> 4 : byte & 15;
+}
+
+/** Where the tiles of {@link Kernels.tl1ToTiles} have four columns of a row. */
+function tileByte(row: number, column: number, columns: number): number {
+  return (Math.floor(row / 32) * (columns / 4) + Math.floor(column / 4)) * 32 + (row % 32);
 }
 
 /** Scores [cells] -> probabilities [cells]; cells from `visible` on are masked. */
