@@ -1,0 +1,86 @@
+import { type ConformanceCase, conformanceCase } from './arena.ts';
+import { Random } from './random.ts';
+
+export function ternaryCases(seed: number): ConformanceCase[] {
+  const random = new Random(seed + 1);
+  const ternaryCase = (
+    name: string,
+    shape: { rows: number; width: number; count: number; begin?: number; end?: number },
+    codes: Uint8Array,
+    values: Int8Array,
+  ): ConformanceCase => {
+    const { rows, width, count, begin = 0, end = rows } = shape;
+    const operation = count === 1 ? 'i2sGemv' : 'i2sGemm';
+    return conformanceCase(`${operation} ${name} ${rows} x ${width}, ${count} row(s), ${begin}..${end}`, (arena) => {
+      const stride = rows + 8;
+      const weights = arena.input('weights', 'u8', codes);
+      const quantized = arena.input('values', 'i8', values);
+      const scales = arena.input(
+        'scales',
+        'f32',
+        random.normal(count).map((value) => Math.abs(value) * 40 + 1),
+      );
+      const sums = arena.input(
+        'sums',
+        'i32',
+        Array.from({ length: count }, (_, i) => values.subarray(i * width, (i + 1) * width).reduce((a, b) => a + b, 0)),
+      );
+      const out = arena.output('out', 'f32', count * stride);
+      const scratch = arena.scratch(4 * width + 256);
+      return (kernels) => {
+        if (count === 1) kernels.i2sGemv(weights, begin, end, width, 0.0371, quantized, scales, sums, out, scratch);
+        else kernels.i2sGemm(weights, begin, end, width, 0.0371, quantized, scales, sums, count, out, stride, scratch);
+      };
+    });
+  };
+  const cases: ConformanceCase[] = [];
+  for (const [rows, width] of [
+    [4, 128],
+    [12, 384],
+    [32, 2560],
+    [8, 6912],
+    [4, 65_536],
+  ] as const) {
+    for (const count of [1, 2, 3, 5]) {
+      cases.push(
+        ternaryCase('random', { rows, width, count }, random.codes((rows * width) / 4), random.int8(count * width)),
+      );
+    }
+  }
+  for (const count of [1, 4]) {
+    const shape = { rows: 24, width: 256, count, begin: 8, end: 16 };
+    cases.push(ternaryCase('a range of rows', shape, random.codes(24 * 64), random.int8(count * 256)));
+  }
+  for (const layout of [128, 64] as const) {
+    for (const [rows, columns] of [
+      [2, 128],
+      [6, 384],
+    ] as const) {
+      for (const invalid of [false, true]) {
+        const name = `packRowPairs ${layout}, ${rows} x ${columns}${invalid ? ', with a code 3' : ''}`;
+        cases.push(
+          conformanceCase(name, (arena) => {
+            const codes = random.codes((rows * columns) / 4);
+            if (invalid) codes[random.below(codes.length)]! |= 3 << (2 * random.below(4));
+            const packed = arena.input('packed', 'u8', codes);
+            // Where a row is refused the output is undefined: then only the result counts.
+            const out = invalid ? arena.scratch(codes.length) : arena.output('out', 'u8', codes.length);
+            const result = arena.output('result', 'f32', 1);
+            return (kernels) => arena.set(result, kernels.packRowPairs(packed, rows, columns, layout, out));
+          }),
+        );
+      }
+    }
+  }
+  // The largest sums of either sign: every code with every extreme value.
+  for (const code of [0, 1, 2]) {
+    for (const value of [-128, -127, 127]) {
+      for (const count of [1, 3]) {
+        const shape = { rows: 4, width: 6912, count };
+        const codes = new Uint8Array(6912).fill(code * 0b01010101);
+        cases.push(ternaryCase(`code ${code} times ${value}`, shape, codes, new Int8Array(count * 6912).fill(value)));
+      }
+    }
+  }
+  return cases;
+}
