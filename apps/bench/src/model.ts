@@ -19,7 +19,7 @@ export async function withModels(
     for (const threads of counts) {
       const source = await openFile(path);
       try {
-        models.push(await loadModel(source, { numerics, kernels, threads, signal: io.signal }));
+        models.push(await loadModel(source, { numerics, kernels, threads, revectorize: true, signal: io.signal }));
       } finally {
         await source.close();
       }

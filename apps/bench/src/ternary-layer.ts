@@ -29,7 +29,8 @@ export async function withTernaryLayers(
 ): Promise<void> {
   const all: WasmKernels[] = [];
   try {
-    for (const threads of options.threads) all.push(await loadKernels({ variant: options.kernels, threads }));
+    for (const threads of options.threads)
+      all.push(await loadKernels({ variant: options.kernels, threads, revectorize: true }));
     await use(all.flatMap((kernels) => layerSubjects(kernels, shape, options.tokens)));
   } finally {
     for (const kernels of all) kernels.dispose();

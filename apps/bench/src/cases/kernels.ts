@@ -54,7 +54,7 @@ async function kernels(options: KernelsOptions, io: Io): Promise<void> {
   const { shape, threads: counts, buffer, tokens, only, numerics, repeats, warmup } = options;
   const all: WasmKernels[] = [];
   try {
-    for (const threads of counts) all.push(await loadKernels({ variant: options.kernels, threads }));
+    for (const threads of counts) all.push(await loadKernels({ variant: options.kernels, threads, revectorize: true }));
     const subjects = all.flatMap((loaded) => {
       const streamBytes = buffer * 2 ** 20;
       const calls = kernelCalls(loaded, SHAPES[shape], { tokens, streamBytes, lanes: numerics === 'avx512' ? 16 : 8 });

@@ -17,7 +17,7 @@ export interface Loaded {
 const { path, options } = childTask<LoadTask>();
 const start = performance.now();
 const source = await openFile(path);
-const model = await loadModel(source, options);
+const model = await loadModel(source, { ...options, revectorize: true });
 const durationMs = performance.now() - start;
 const loaded: Loaded = { durationMs, peakMemoryBytes: peakMemoryBytes() };
 model.dispose();
