@@ -33,7 +33,7 @@ export interface LoadModelOptions {
    * noticed, and gives wrong logits.
    */
   readonly tl1Tiling?: Tl1Tilings;
-  /** Default `transcode`, the faster. Results are the same. */
+  /** Default `transcode`. Results are the same; which is the faster depends on the kernels. */
   readonly tl1Kernel?: Tl1Kernel;
   /** Default `auto`: the fastest that is exact here. Results are the same. */
   readonly kernels?: KernelVariant | 'auto';

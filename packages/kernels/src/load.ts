@@ -65,10 +65,16 @@ export interface WasmKernels extends Kernels {
  *   cannot be exact here; KERNELS_WORKER_FAILED when a thread does not start
  */
 export async function loadKernels(options: LoadKernelsOptions = {}): Promise<WasmKernels> {
-  const { variant = 'auto', threads = 1 } = options;
+  const { variant = 'auto', threads = 1, revectorize: wanted = false, ...unknown } = options;
+  const misspelt = Object.keys(unknown);
+  if (misspelt.length > 0)
+    throw new TypeError(`Unknown option "${misspelt.join('", "')}". Known: variant, threads, revectorize.`);
+  if (variant !== 'auto' && !KERNEL_VARIANTS.includes(variant)) {
+    throw new RangeError(`variant ${JSON.stringify(variant)} is not one of auto, ${KERNEL_VARIANTS.join(', ')}.`);
+  }
   if (!(Number.isInteger(threads) && threads >= 1))
     throw new RangeError(`threads ${threads} is not a whole number from 1`);
-  const revectorize = (options.revectorize ?? false) && turnOnRevectorizer();
+  const revectorize = wanted && turnOnRevectorizer();
   if (variant !== 'auto') return instantiate(variant, threads, revectorize);
   try {
     return await instantiate('relaxed', threads, revectorize);

@@ -93,6 +93,11 @@ describe('a team of threads', () => {
     expect(() => kernels.add(64, 64, 4, 64)).toThrow('disposed');
   });
 
+  test('options that are unknown or outside their set are refused', async () => {
+    await expect(loadKernels({ thread: 2 } as object)).rejects.toThrow(TypeError);
+    await expect(loadKernels({ variant: 'avx2' as 'relaxed' })).rejects.toThrow(RangeError);
+  });
+
   test.each([0, -1, 1.5, Number.NaN])('%d threads are refused', async (threads) => {
     await expect(loadKernels({ threads })).rejects.toThrow(RangeError);
   });
