@@ -1,21 +1,9 @@
 // The products of i2s.ts with every operation on both 16-byte halves of a row's 32 bytes, side by side: V8's revectorizer
 // (flag --experimental-wasm-revectorize) joins such pairs to 256-bit instructions. Upper case is the second half. It starts
 // from adjacent stores, so sums pass through scratch. Without the flag these are slower: too many values are alive.
-import { i2sGemm, i2sGemv } from './i2s';
-import { dot16, sumI32 } from './lanes';
-
-// @ts-ignore: decorator
-@inline
-function scaled(dot: i32, sum: i32, activationScale: f32, weightScale: f32): f32 {
-  return <f32>(dot - sum) / activationScale * weightScale;
-}
-
-/** Sum of the eight i32 at `p`. */
-// @ts-ignore: decorator
-@inline
-function sumAt(p: usize): i32 {
-  return sumI32(i32x4.add(v128.load(p), v128.load(p, 16)));
-}
+import { finish4, finishRows, i2sGemm, i2sGemv, rowsAtOnce } from './i2s';
+import { dot16 } from './lanes';
+import { touch } from './touch';
 
 export function i2sGemvWide(
   weights: usize, rowBegin: i32, rowEnd: i32, width: i32, weightScale: f32,
@@ -27,83 +15,88 @@ export function i2sGemvWide(
   const valuesEnd = values + <usize>width;
   const low = i8x16.splat(0x03);
   const high = i8x16.splat(0x0c);
+  const most = rowsAtOnce(width);
+  let touched = 0;
   let w = weights + ((<usize>rowBegin * width) >> 2);
-  for (let row = rowBegin; row < rowEnd; row += 2) {
-    // As in i2sGemv: codes in bits 0-1 count once (a, c), those in bits 2-3 four times (b, d).
-    let a0 = i32x4.splat(0), A0 = i32x4.splat(0), a1 = i32x4.splat(0), A1 = i32x4.splat(0);
-    let b0 = i32x4.splat(0), B0 = i32x4.splat(0), b1 = i32x4.splat(0), B1 = i32x4.splat(0);
-    let c0 = i32x4.splat(0), C0 = i32x4.splat(0), c1 = i32x4.splat(0), C1 = i32x4.splat(0);
-    let d0 = i32x4.splat(0), D0 = i32x4.splat(0), d1 = i32x4.splat(0), D1 = i32x4.splat(0);
-    for (let v = values; v < valuesEnd; v += 256, w += 128) {
-      let w0 = v128.load(w), W0 = v128.load(w, 16), w1 = v128.load(w, 32), W1 = v128.load(w, 48);
-      let q = v128.load(v, 96), Q = v128.load(v, 112);
-      a0 = dot16(q, v128.and(w0, low), a0);
-      A0 = dot16(Q, v128.and(W0, low), A0);
-      a1 = dot16(q, v128.and(w1, low), a1);
-      A1 = dot16(Q, v128.and(W1, low), A1);
-      q = v128.load(v, 64);
-      Q = v128.load(v, 80);
-      b0 = dot16(q, v128.and(w0, high), b0);
-      B0 = dot16(Q, v128.and(W0, high), B0);
-      b1 = dot16(q, v128.and(w1, high), b1);
-      B1 = dot16(Q, v128.and(W1, high), B1);
-      w0 = i16x8.shr_u(w0, 4);
-      W0 = i16x8.shr_u(W0, 4);
-      w1 = i16x8.shr_u(w1, 4);
-      W1 = i16x8.shr_u(W1, 4);
-      q = v128.load(v, 32);
-      Q = v128.load(v, 48);
-      a0 = dot16(q, v128.and(w0, low), a0);
-      A0 = dot16(Q, v128.and(W0, low), A0);
-      a1 = dot16(q, v128.and(w1, low), a1);
-      A1 = dot16(Q, v128.and(W1, low), A1);
-      q = v128.load(v);
-      Q = v128.load(v, 16);
-      b0 = dot16(q, v128.and(w0, high), b0);
-      B0 = dot16(Q, v128.and(W0, high), B0);
-      b1 = dot16(q, v128.and(w1, high), b1);
-      B1 = dot16(Q, v128.and(W1, high), B1);
-      w0 = v128.load(w, 64);
-      W0 = v128.load(w, 80);
-      w1 = v128.load(w, 96);
-      W1 = v128.load(w, 112);
-      q = v128.load(v, 224);
-      Q = v128.load(v, 240);
-      c0 = dot16(q, v128.and(w0, low), c0);
-      C0 = dot16(Q, v128.and(W0, low), C0);
-      c1 = dot16(q, v128.and(w1, low), c1);
-      C1 = dot16(Q, v128.and(W1, low), C1);
-      q = v128.load(v, 192);
-      Q = v128.load(v, 208);
-      d0 = dot16(q, v128.and(w0, high), d0);
-      D0 = dot16(Q, v128.and(W0, high), D0);
-      d1 = dot16(q, v128.and(w1, high), d1);
-      D1 = dot16(Q, v128.and(W1, high), D1);
-      w0 = i16x8.shr_u(w0, 4);
-      W0 = i16x8.shr_u(W0, 4);
-      w1 = i16x8.shr_u(w1, 4);
-      W1 = i16x8.shr_u(W1, 4);
-      q = v128.load(v, 160);
-      Q = v128.load(v, 176);
-      c0 = dot16(q, v128.and(w0, low), c0);
-      C0 = dot16(Q, v128.and(W0, low), C0);
-      c1 = dot16(q, v128.and(w1, low), c1);
-      C1 = dot16(Q, v128.and(W1, low), C1);
-      q = v128.load(v, 128);
-      Q = v128.load(v, 144);
-      d0 = dot16(q, v128.and(w0, high), d0);
-      D0 = dot16(Q, v128.and(W0, high), D0);
-      d1 = dot16(q, v128.and(w1, high), d1);
-      D1 = dot16(Q, v128.and(W1, high), D1);
+  for (let row = rowBegin; row < rowEnd; row += most) {
+    const rows = min(most, rowEnd - row);
+    touched |= touch(w, w + ((<usize>rows * width) >> 2));
+    for (let to = scratch, end = scratch + (<usize>rows << 5); to < end; to += 64) {
+      // As in i2sGemv: codes in bits 0-1 count once (a, c), those in bits 2-3 four times (b, d).
+      let a0 = i32x4.splat(0), A0 = i32x4.splat(0), a1 = i32x4.splat(0), A1 = i32x4.splat(0);
+      let b0 = i32x4.splat(0), B0 = i32x4.splat(0), b1 = i32x4.splat(0), B1 = i32x4.splat(0);
+      let c0 = i32x4.splat(0), C0 = i32x4.splat(0), c1 = i32x4.splat(0), C1 = i32x4.splat(0);
+      let d0 = i32x4.splat(0), D0 = i32x4.splat(0), d1 = i32x4.splat(0), D1 = i32x4.splat(0);
+      for (let v = values; v < valuesEnd; v += 256, w += 128) {
+        let w0 = v128.load(w), W0 = v128.load(w, 16), w1 = v128.load(w, 32), W1 = v128.load(w, 48);
+        let q = v128.load(v, 96), Q = v128.load(v, 112);
+        a0 = dot16(q, v128.and(w0, low), a0);
+        A0 = dot16(Q, v128.and(W0, low), A0);
+        a1 = dot16(q, v128.and(w1, low), a1);
+        A1 = dot16(Q, v128.and(W1, low), A1);
+        q = v128.load(v, 64);
+        Q = v128.load(v, 80);
+        b0 = dot16(q, v128.and(w0, high), b0);
+        B0 = dot16(Q, v128.and(W0, high), B0);
+        b1 = dot16(q, v128.and(w1, high), b1);
+        B1 = dot16(Q, v128.and(W1, high), B1);
+        w0 = i16x8.shr_u(w0, 4);
+        W0 = i16x8.shr_u(W0, 4);
+        w1 = i16x8.shr_u(w1, 4);
+        W1 = i16x8.shr_u(W1, 4);
+        q = v128.load(v, 32);
+        Q = v128.load(v, 48);
+        a0 = dot16(q, v128.and(w0, low), a0);
+        A0 = dot16(Q, v128.and(W0, low), A0);
+        a1 = dot16(q, v128.and(w1, low), a1);
+        A1 = dot16(Q, v128.and(W1, low), A1);
+        q = v128.load(v);
+        Q = v128.load(v, 16);
+        b0 = dot16(q, v128.and(w0, high), b0);
+        B0 = dot16(Q, v128.and(W0, high), B0);
+        b1 = dot16(q, v128.and(w1, high), b1);
+        B1 = dot16(Q, v128.and(W1, high), B1);
+        w0 = v128.load(w, 64);
+        W0 = v128.load(w, 80);
+        w1 = v128.load(w, 96);
+        W1 = v128.load(w, 112);
+        q = v128.load(v, 224);
+        Q = v128.load(v, 240);
+        c0 = dot16(q, v128.and(w0, low), c0);
+        C0 = dot16(Q, v128.and(W0, low), C0);
+        c1 = dot16(q, v128.and(w1, low), c1);
+        C1 = dot16(Q, v128.and(W1, low), C1);
+        q = v128.load(v, 192);
+        Q = v128.load(v, 208);
+        d0 = dot16(q, v128.and(w0, high), d0);
+        D0 = dot16(Q, v128.and(W0, high), D0);
+        d1 = dot16(q, v128.and(w1, high), d1);
+        D1 = dot16(Q, v128.and(W1, high), D1);
+        w0 = i16x8.shr_u(w0, 4);
+        W0 = i16x8.shr_u(W0, 4);
+        w1 = i16x8.shr_u(w1, 4);
+        W1 = i16x8.shr_u(W1, 4);
+        q = v128.load(v, 160);
+        Q = v128.load(v, 176);
+        c0 = dot16(q, v128.and(w0, low), c0);
+        C0 = dot16(Q, v128.and(W0, low), C0);
+        c1 = dot16(q, v128.and(w1, low), c1);
+        C1 = dot16(Q, v128.and(W1, low), C1);
+        q = v128.load(v, 128);
+        Q = v128.load(v, 144);
+        d0 = dot16(q, v128.and(w0, high), d0);
+        D0 = dot16(Q, v128.and(W0, high), D0);
+        d1 = dot16(q, v128.and(w1, high), d1);
+        D1 = dot16(Q, v128.and(W1, high), D1);
+      }
+      v128.store(to, i32x4.add(i32x4.add(a0, c0), i32x4.shr_s(i32x4.add(b0, d0), 2)));
+      v128.store(to, i32x4.add(i32x4.add(A0, C0), i32x4.shr_s(i32x4.add(B0, D0), 2)), 16);
+      v128.store(to, i32x4.add(i32x4.add(a1, c1), i32x4.shr_s(i32x4.add(b1, d1), 2)), 32);
+      v128.store(to, i32x4.add(i32x4.add(A1, C1), i32x4.shr_s(i32x4.add(B1, D1), 2)), 48);
     }
-    v128.store(scratch, i32x4.add(i32x4.add(a0, c0), i32x4.shr_s(i32x4.add(b0, d0), 2)));
-    v128.store(scratch, i32x4.add(i32x4.add(A0, C0), i32x4.shr_s(i32x4.add(B0, D0), 2)), 16);
-    v128.store(scratch, i32x4.add(i32x4.add(a1, c1), i32x4.shr_s(i32x4.add(b1, d1), 2)), 32);
-    v128.store(scratch, i32x4.add(i32x4.add(A1, C1), i32x4.shr_s(i32x4.add(B1, D1), 2)), 48);
-    const target = out + (<usize>row << 2);
-    store<f32>(target, scaled(sumAt(scratch), sum, activationScale, weightScale));
-    store<f32>(target, scaled(sumAt(scratch + 32), sum, activationScale, weightScale), 4);
+    finishRows(scratch, rows, sum, activationScale, weightScale, out + (<usize>row << 2));
   }
+  store<i32>(scratch, touched);
 }
 
 /** Codes of one row's 128-column block, 32 bytes at `from`, to 32 bytes at every 128th from `to`. */
@@ -188,12 +181,11 @@ export function i2sGemmWide(
       v128.store(totals, B2, 208);
       v128.store(totals, b3, 224);
       v128.store(totals, B3, 240);
-      for (let i = 0; i < 8; i++) {
-        const token = index + (i >> 2);
-        const at = <usize>token << 2;
-        const y = scaled(sumAt(totals + (<usize>i << 5)), load<i32>(sums + at), load<f32>(scales + at), weightScale);
-        store<f32>(out + ((<usize>token * outStride + row + (i & 3)) << 2), y);
-      }
+      const at = <usize>index << 2;
+      const target = out + ((<usize>index * outStride + row) << 2);
+      v128.store(target, finish4(totals, load<i32>(sums + at), load<f32>(scales + at), weightScale));
+      const next = target + (<usize>outStride << 2);
+      v128.store(next, finish4(totals + 128, load<i32>(sums + at, 4), load<f32>(scales + at, 4), weightScale));
     }
   }
   if (even < count) {

@@ -68,7 +68,7 @@ export interface Kernels {
    * @param rowBegin - even, as is rowEnd
    * @param values - int8 [width]; `scales` f32 [1] and `sums` int32 [1] belong to it
    * @param out - f32 [rows]
-   * @param scratch - 64 bytes
+   * @param scratch - {@link I2S_GEMV_SCRATCH_BYTES}
    */
   i2sGemv(
     weights: Pointer,
@@ -280,7 +280,7 @@ export interface Kernels {
    * @param matrix - f16 [rows, rowStride], all finite; the first `width` columns count, a multiple of 4
    * @param vector - f32 [width] of f16 values (see {@link Kernels.roundToF16})
    * @param out - f32 [rows]
-   * @param scratch - 4 * width bytes
+   * @param scratch - 4 * width + 128 bytes
    */
   f16Gemv(
     matrix: Pointer,
@@ -350,6 +350,9 @@ export interface Kernels {
   /** out = a * b + c, rounded once. */
   multiplyAdd(a: Pointer, b: Pointer, c: Pointer, count: number, out: Pointer): void;
 }
+
+/** Scratch of {@link Kernels.i2sGemv}: sums of 64 rows. */
+export const I2S_GEMV_SCRATCH_BYTES = 2048;
 
 /** Scratch of {@link Kernels.attention}: keys or values of one head in f32, and a tile of probabilities. */
 export function attentionScratchBytes(heads: number, kvHeads: number, headDim: number, cells: number): number {

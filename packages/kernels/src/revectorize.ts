@@ -1,4 +1,4 @@
-import type { Kernels } from './contract.ts';
+import { I2S_GEMV_SCRATCH_BYTES, type Kernels } from './contract.ts';
 import type { KernelMemory } from './memory.ts';
 import { referenceKernels } from './reference/kernels.ts';
 import type { KernelExports } from './team.ts';
@@ -33,7 +33,7 @@ export function wideKernelsAreExact(kernels: KernelExports, memory: KernelMemory
   const scales = memory.allocate(4 * COUNT);
   const sums = memory.allocate(4 * COUNT);
   const out = memory.allocate(4 * COUNT * ROWS);
-  const scratch = memory.allocate(4 * WIDTH + 256);
+  const scratch = memory.allocate(Math.max(I2S_GEMV_SCRATCH_BYTES, 4 * WIDTH + 256))
   memory.f32(scales, COUNT).fill(1);
 
   const results = (gemv: Kernels['i2sGemv'], gemm: Kernels['i2sGemm']): string => {
@@ -81,7 +81,7 @@ export function wideKernelsAreFaster(kernels: KernelExports, memory: KernelMemor
   const scales = memory.allocate(4);
   const sums = memory.allocate(4);
   const out = memory.allocate(4 * TIMED_ROWS);
-  const scratch = memory.allocate(64);
+  const scratch = memory.allocate(I2S_GEMV_SCRATCH_BYTES);
   const time = (gemv: Kernels['i2sGemv']): number => {
     const start = performance.now();
     for (let call = 0; call < 20; call++) {
