@@ -1,4 +1,10 @@
-import { attentionScratchBytes, I2S_GEMV_SCRATCH_BYTES, type Lanes, type Pointer, type WasmKernels } from '@bittern/kernels';
+import {
+  attentionScratchBytes,
+  I2S_GEMV_SCRATCH_BYTES,
+  type Lanes,
+  type Pointer,
+  type WasmKernels,
+} from '@bittern/kernels';
 import type { LimitName } from './report.ts';
 import { Random } from './random.ts';
 import type { ModelShape } from './synthetic-model.ts';
@@ -59,7 +65,7 @@ export function kernelCalls(kernels: WasmKernels, shape: ModelShape, options: Ke
   const valueCache = memory.allocate(2 * kvLength * cells);
   const cosines = f32((cells * headDim) / 2);
   const sines = f32((cells * headDim) / 2);
-  kernels.reserveScratch(Math.max(I2S_GEMV_SCRATCH_BYTES, 4 * widest + 256, attentionScratchBytes(headCount, headCountKv, headDim, cells)));
+  kernels.reserveScratch(Math.max(I2S_GEMV_SCRATCH_BYTES, 4 * widest + 256, attentionScratchBytes(headDim, cells)));
   fillWithF16(memory.bytes(keys, 2 * kvLength * cells));
   fillWithF16(memory.bytes(valueCache, 2 * kvLength * cells));
   kernels.quantizeRows(x, 0, rows, widest, values, scales, sums);
@@ -138,18 +144,7 @@ export function kernelCalls(kernels: WasmKernels, shape: ModelShape, options: Ke
       bytesPerCall: 2 * 2 * kvLength * seen + 2 * 4 * count * width,
       operationsPerCall: 4 * count * width * (position + (count + 1) / 2),
       call: () =>
-        kernels.attention(
-          x,
-          0,
-          headCountKv,
-          headCount,
-          headCountKv,
-          headDim,
-          count,
-          position,
-          ...args,
-          kernels.scratch,
-        ),
+        kernels.attention(x, 0, headCount, headCount, headCountKv, headDim, count, position, ...args, kernels.scratch),
     });
 
     const vector = (name: string, length: number, bytesPerValue: number, call: () => void): void => {

@@ -85,7 +85,7 @@ export function forward(
     kernels.attention(
       s.q,
       0,
-      headCountKv,
+      headCount,
       headCount,
       headCountKv,
       headDim,

@@ -1,4 +1,10 @@
-import { attentionScratchBytes, I2S_GEMV_SCRATCH_BYTES, type KernelMemory, type Pointer, type WasmKernels } from '@bittern/kernels';
+import {
+  attentionScratchBytes,
+  I2S_GEMV_SCRATCH_BYTES,
+  type KernelMemory,
+  type Pointer,
+  type WasmKernels,
+} from '@bittern/kernels';
 import type { ModelConfig } from './config.ts';
 
 /** The reference evaluates a longer prompt in pieces of this many tokens (n_ubatch); part of the arithmetic. */
@@ -56,11 +62,7 @@ function arrayBytes(
     cosines: 2 * contextLength * headDim,
     sines: 2 * contextLength * headDim,
     cache: 2 * kvLength * cells,
-    scratch: Math.max(
-      linearScratch,
-      I2S_GEMV_SCRATCH_BYTES,
-      attentionScratchBytes(headCount, headCountKv, headDim, cells),
-    ),
+    scratch: Math.max(linearScratch, I2S_GEMV_SCRATCH_BYTES, attentionScratchBytes(headDim, cells)),
   };
 }
 

@@ -241,7 +241,7 @@ export interface Kernels {
    * floor(h / (heads / kvHeads)). One row rounds its probabilities to f16; several keep them in f32 and sum in another
    * order: the reference's arithmetic depends on the batch.
    *
-   * Threads split the key heads: [kvHeadBegin, kvHeadEnd) with all query heads that read them.
+   * Threads split the query heads: [headBegin, headEnd).
    *
    * @param q - f32 [count, heads, headDim], rotated; headDim a multiple of 8
    * @param position - of row 0: row r sees cells 0 to position + r
@@ -254,8 +254,8 @@ export interface Kernels {
    */
   attention(
     q: Pointer,
-    kvHeadBegin: number,
-    kvHeadEnd: number,
+    headBegin: number,
+    headEnd: number,
     heads: number,
     kvHeads: number,
     headDim: number,
@@ -354,8 +354,7 @@ export interface Kernels {
 /** Scratch of {@link Kernels.i2sGemv}: sums of 64 rows. */
 export const I2S_GEMV_SCRATCH_BYTES = 2048;
 
-/** Scratch of {@link Kernels.attention}: keys or values of one head in f32, and a tile of probabilities. */
-export function attentionScratchBytes(heads: number, kvHeads: number, headDim: number, cells: number): number {
-  const tileRows = 32;
-  return 4 * (cells * headDim + headDim + cells + (heads / kvHeads) * tileRows * cells);
+/** Scratch of {@link Kernels.attention}: keys and values of one head in f32, and a tile of 8 queries and their scores. */
+export function attentionScratchBytes(headDim: number, cells: number): number {
+  return 4 * (2 * cells * headDim + 8 * (headDim + cells)) + 256;
 }

@@ -33,7 +33,7 @@ export function wideKernelsAreExact(kernels: KernelExports, memory: KernelMemory
   const scales = memory.allocate(4 * COUNT);
   const sums = memory.allocate(4 * COUNT);
   const out = memory.allocate(4 * COUNT * ROWS);
-  const scratch = memory.allocate(Math.max(I2S_GEMV_SCRATCH_BYTES, 4 * WIDTH + 256))
+  const scratch = memory.allocate(Math.max(I2S_GEMV_SCRATCH_BYTES, 4 * WIDTH + 256));
   memory.f32(scales, COUNT).fill(1);
 
   const results = (gemv: Kernels['i2sGemv'], gemm: Kernels['i2sGemm']): string => {
