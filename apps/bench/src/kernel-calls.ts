@@ -1,6 +1,7 @@
 import {
   attentionScratchBytes,
   I2S_GEMV_SCRATCH_BYTES,
+  i2sGemmScratchBytes,
   type Lanes,
   type Pointer,
   type WasmKernels,
@@ -65,7 +66,9 @@ export function kernelCalls(kernels: WasmKernels, shape: ModelShape, options: Ke
   const valueCache = memory.allocate(2 * kvLength * cells);
   const cosines = f32((cells * headDim) / 2);
   const sines = f32((cells * headDim) / 2);
-  kernels.reserveScratch(Math.max(I2S_GEMV_SCRATCH_BYTES, 4 * widest + 256, attentionScratchBytes(headDim, cells)));
+  kernels.reserveScratch(
+    Math.max(I2S_GEMV_SCRATCH_BYTES, i2sGemmScratchBytes(widest), attentionScratchBytes(headDim, cells)),
+  );
   fillWithF16(memory.bytes(keys, 2 * kvLength * cells));
   fillWithF16(memory.bytes(valueCache, 2 * kvLength * cells));
   kernels.quantizeRows(x, 0, rows, widest, values, scales, sums);

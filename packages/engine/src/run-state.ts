@@ -1,6 +1,7 @@
 import {
   attentionScratchBytes,
   I2S_GEMV_SCRATCH_BYTES,
+  i2sGemmScratchBytes,
   type KernelMemory,
   type Pointer,
   type WasmKernels,
@@ -44,7 +45,7 @@ function arrayBytes(
   const kvLength = headCountKv * headDim;
   const cells = paddedCells(contextLength);
   // The tables of one row (kernels, `tl1Gemv`), or unpacked weights (`i2sGemm`)
-  const linearScratch = usesTables ? 16 * widest : 4 * widest + 256;
+  const linearScratch = usesTables ? 16 * widest : i2sGemmScratchBytes(widest);
   return {
     x: 4 * n * embeddingLength,
     normed: 4 * n * widest,

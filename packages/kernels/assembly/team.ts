@@ -183,7 +183,7 @@ function step(p: usize, thread: i32, threads: i32, scratch: usize): usize {
       return p + 11 * 4;
     }
     case 15: {
-      const begin = share(word(p, 1), word(p, 2), 4, thread, threads), end = share(word(p, 1), word(p, 2), 4, thread + 1, threads);
+      const begin = share(word(p, 1), word(p, 2), 12, thread, threads), end = share(word(p, 1), word(p, 2), 12, thread + 1, threads);
       i2sGemmWide(word(p, 0), begin, end, word(p, 3), real(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8), word(p, 9), word(p, 10), scratch);
       return p + 13 * 4;
     }

@@ -89,7 +89,7 @@ export interface Kernels {
    * @param rowBegin - a multiple of 4, as is rowEnd
    * @param values - int8 [count, width]; `scales` f32 [count], `sums` int32 [count]
    * @param out - f32 [count, outStride]; outStride a multiple of 4
-   * @param scratch - 4 * width + 256 bytes
+   * @param scratch - {@link i2sGemmScratchBytes}
    */
   i2sGemm(
     weights: Pointer,
@@ -353,6 +353,11 @@ export interface Kernels {
 
 /** Scratch of {@link Kernels.i2sGemv}: sums of 64 rows. */
 export const I2S_GEMV_SCRATCH_BYTES = 2048;
+
+/** Scratch of {@link Kernels.i2sGemm}: six rows of codes, a byte each, and sums. */
+export function i2sGemmScratchBytes(width: number): number {
+  return 6 * width + 448;
+}
 
 /** Scratch of {@link Kernels.attention}: keys and values of one head in f32, and a tile of 8 queries and their scores. */
 export function attentionScratchBytes(headDim: number, cells: number): number {

@@ -1,4 +1,11 @@
-export { attentionScratchBytes, I2S_GEMV_SCRATCH_BYTES, type Kernels, type Lanes, type Pointer } from './contract.ts';
+export {
+  attentionScratchBytes,
+  I2S_GEMV_SCRATCH_BYTES,
+  i2sGemmScratchBytes,
+  type Kernels,
+  type Lanes,
+  type Pointer,
+} from './contract.ts';
 export { KernelError, type KernelErrorCode } from './errors.ts';
 export { I2S_LAYOUTS, type I2sLayout, type Tl1Tiling } from './layouts.ts';
 export { KERNEL_VARIANTS, type KernelVariant, loadKernels, type LoadKernelsOptions, type WasmKernels } from './load.ts';

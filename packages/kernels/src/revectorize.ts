@@ -1,4 +1,4 @@
-import { I2S_GEMV_SCRATCH_BYTES, type Kernels } from './contract.ts';
+import { I2S_GEMV_SCRATCH_BYTES, i2sGemmScratchBytes, type Kernels } from './contract.ts';
 import type { KernelMemory } from './memory.ts';
 import { referenceKernels } from './reference/kernels.ts';
 import type { KernelExports } from './team.ts';
@@ -15,7 +15,7 @@ export function turnOnRevectorizer(): boolean {
   return true;
 }
 
-const ROWS = 4;
+const ROWS = 16;
 const WIDTH = 512;
 const COUNT = 3;
 
@@ -33,7 +33,7 @@ export function wideKernelsAreExact(kernels: KernelExports, memory: KernelMemory
   const scales = memory.allocate(4 * COUNT);
   const sums = memory.allocate(4 * COUNT);
   const out = memory.allocate(4 * COUNT * ROWS);
-  const scratch = memory.allocate(Math.max(I2S_GEMV_SCRATCH_BYTES, 4 * WIDTH + 256));
+  const scratch = memory.allocate(Math.max(I2S_GEMV_SCRATCH_BYTES, i2sGemmScratchBytes(WIDTH)));
   memory.f32(scales, COUNT).fill(1);
 
   const results = (gemv: Kernels['i2sGemv'], gemm: Kernels['i2sGemm']): string => {
