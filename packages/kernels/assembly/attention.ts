@@ -124,8 +124,8 @@ export function attention(
   const keys = scratch; // [cells, headDim]
   const values = keys + <usize>cells * headBytes; // [headDim, cells]
   const queries = values + <usize>cells * headBytes; // [TILE_ROWS, headDim]
-  const tile = queries + TILE_ROWS * headBytes; // [TILE_ROWS, cells]
-  const sums = tile + TILE_ROWS * cellsBytes; // 256 bytes
+  const tile = queries + <usize>TILE_ROWS * headBytes; // [TILE_ROWS, cells]
+  const sums = tile + <usize>TILE_ROWS * cellsBytes; // 256 bytes
   let kvHead = -1;
   let finite = false;
   for (let head = headBegin; head < headEnd; head++) {
