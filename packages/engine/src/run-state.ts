@@ -36,7 +36,7 @@ export function sessionBytes(config: ModelConfig, contextLength: number, usesTab
 
 /** Bytes of each array of a {@link RunState}; `cache` is that of one layer's keys, or values. */
 function arrayBytes(
-  { embeddingLength, feedForwardLength, headCount, headCountKv, headDim, vocabSize }: ModelConfig,
+  { embeddingLength, feedForwardLength, headCountKv, headDim, vocabSize }: ModelConfig,
   contextLength: number,
   usesTables: boolean,
 ) {
