@@ -1,4 +1,5 @@
 import type { Kernels, Pointer } from './contract.ts';
+import { type KernelCounter, Counters } from './counters.ts';
 import { KernelError } from './errors.ts';
 import { KernelMemory } from './memory.ts';
 import { turnOnRevectorizer, wideKernelsAreExact, wideKernelsAreFaster } from './revectorize.ts';
@@ -34,6 +35,11 @@ export interface LoadKernelsOptions {
    * short timing finds them the faster ones.
    */
   readonly revectorize?: boolean;
+  /**
+   * Default false. True counts the time of each call, too ({@link KernelCounter.nanoseconds}). The clock is read at each
+   * barrier, or with one thread before and after each call: for a small model, that is a part of its time.
+   */
+  readonly timing?: boolean;
   /** Default 1. More want a SharedArrayBuffer: in a browser, a page that is cross-origin isolated. */
   readonly threads?: number;
 }
@@ -52,6 +58,9 @@ export interface WasmKernels extends Kernels {
   readonly scratch: Pointer;
   /** Makes {@link WasmKernels.scratch} of every thread at least this large. Larger ones stay. */
   reserveScratch(sizeBytes: number): void;
+  /** What each kernel did since it was loaded or {@link WasmKernels.resetCounters}. Runs what was recorded first. */
+  counters(): KernelCounter[];
+  resetCounters(): void;
   /** Runs what was recorded. Results may be read afterwards, not before. */
   flush(): void;
   /** Ends the threads. Idempotent; nothing may run afterwards. */
@@ -65,26 +74,30 @@ export interface WasmKernels extends Kernels {
  *   cannot be exact here; KERNELS_WORKER_FAILED when a thread does not start
  */
 export async function loadKernels(options: LoadKernelsOptions = {}): Promise<WasmKernels> {
-  const { variant = 'auto', threads = 1, revectorize: wanted = false, ...unknown } = options;
+  const { variant = 'auto', threads = 1, revectorize: wanted = false, timing = false, ...unknown } = options;
   const misspelt = Object.keys(unknown);
   if (misspelt.length > 0)
-    throw new TypeError(`Unknown option "${misspelt.join('", "')}". Known: variant, threads, revectorize.`);
+    throw new TypeError(`Unknown option "${misspelt.join('", "')}". Known: variant, threads, revectorize, timing.`);
   if (variant !== 'auto' && !KERNEL_VARIANTS.includes(variant)) {
     throw new RangeError(`variant ${JSON.stringify(variant)} is not one of auto, ${KERNEL_VARIANTS.join(', ')}.`);
   }
   if (!(Number.isInteger(threads) && threads >= 1))
     throw new RangeError(`threads ${threads} is not a whole number from 1`);
   const revectorize = wanted && turnOnRevectorizer();
-  if (variant !== 'auto') return instantiate(variant, threads, revectorize);
+  const settings = { threads, revectorize, timing };
+  if (variant !== 'auto') return instantiate(variant, settings);
   try {
-    return await instantiate('relaxed', threads, revectorize);
+    return await instantiate('relaxed', settings);
   } catch (error) {
     if (!(error instanceof KernelError && error.code === 'KERNELS_UNSUPPORTED')) throw error;
-    return instantiate('simd128', threads, revectorize);
+    return instantiate('simd128', settings);
   }
 }
 
-async function instantiate(variant: KernelVariant, threads: number, revectorize: boolean): Promise<WasmKernels> {
+type Settings = Required<Pick<LoadKernelsOptions, 'threads' | 'revectorize' | 'timing'>>;
+
+async function instantiate(variant: KernelVariant, settings: Settings): Promise<WasmKernels> {
+  const { threads, revectorize, timing } = settings;
   if (threads > 1 && typeof SharedArrayBuffer === 'undefined') {
     throw new KernelError(
       'KERNELS_UNSUPPORTED',
@@ -101,8 +114,10 @@ async function instantiate(variant: KernelVariant, threads: number, revectorize:
     const message = `This JavaScript engine cannot compile the ${variant} kernels: ${cause.message}. WebAssembly SIMD is needed (Node 22 or newer, current browsers).`;
     throw new KernelError('KERNELS_UNSUPPORTED', message, { cause });
   }
-  const { exports } = await WebAssembly.instantiate(module, { env: { memory: memory.memory } });
+  const { exports } = await WebAssembly.instantiate(module, { env: { memory: memory.memory, now } });
   const kernels = exports as unknown as TeamExports;
+  const counters = new Counters(memory, variant, threads);
+  kernels.useCounters(counters.table(0), true);
   if (!multiplyAddIsFused(kernels, memory)) {
     throw new KernelError(
       'KERNELS_UNSUPPORTED',
@@ -114,8 +129,10 @@ async function instantiate(variant: KernelVariant, threads: number, revectorize:
     variant === 'relaxed' &&
     wideKernelsAreExact(kernels, memory) &&
     wideKernelsAreFaster(kernels, memory);
-  if (threads === 1) return oneThread(kernels, memory, variant, revectorized);
-  const team = await ThreadTeam.start(module, kernels, memory, threads);
+  counters.reset(); // of the self-tests
+  kernels.timeCalls(timing);
+  if (threads === 1) return oneThread(kernels, memory, counters, variant, revectorized);
+  const team = await ThreadTeam.start(module, kernels, memory, counters, threads);
   return {
     ...afterFlush(kernels, team),
     ...team.operations,
@@ -128,6 +145,14 @@ async function instantiate(variant: KernelVariant, threads: number, revectorize:
       return team.scratch;
     },
     reserveScratch: (sizeBytes) => team.reserveScratch(sizeBytes),
+    counters() {
+      team.flush();
+      return counters.read();
+    },
+    resetCounters() {
+      team.flush();
+      counters.reset();
+    },
     flush: () => team.flush(),
     dispose: () => team.dispose(),
   };
@@ -159,6 +184,7 @@ function ternaryOf(kernels: Ternary & Pick<KernelExports, 'i2sGemvWide' | 'i2sGe
 function oneThread(
   kernels: KernelExports,
   memory: KernelMemory,
+  counters: Counters,
   variant: KernelVariant,
   revectorized: boolean,
 ): WasmKernels {
@@ -180,9 +206,16 @@ function oneThread(
       scratch.pointer = pointer;
       scratch.sizeBytes = sizeBytes;
     },
+    counters: () => counters.read(),
+    resetCounters: () => counters.reset(),
     flush() {},
     dispose() {},
   };
+}
+
+/** For the kernels' counters. */
+function now(): number {
+  return performance.now();
 }
 
 /** (1 + 2^-12)² - (1 + 2^-11) is 2^-24 when fused and 0 when the product is rounded first. */
