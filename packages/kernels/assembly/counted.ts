@@ -9,6 +9,7 @@ import * as wide from './i2s-wide';
 import * as quantization from './quantize';
 import * as norm from './rms-norm';
 import * as rope from './rope';
+import * as screen from './screen';
 import * as tl1 from './tl1';
 import { started, tally } from './counters';
 
@@ -160,6 +161,59 @@ export function tl1Gemv(
   const start = started();
   tl1.tl1Gemv(weights, rowBegin, rowEnd, width, weightScale, values, scales, out, scratch);
   tallyRows(17, start, rowEnd - rowBegin, width, (width >> 2) + 4, width + 4);
+}
+
+export function packScreen(
+  matrix: usize, rowBegin: i32, rowEnd: i32, width: i32, rowStride: i32, codes: usize, scales: usize, errors: usize,
+): void {
+  const start = started();
+  screen.packScreen(matrix, rowBegin, rowEnd, width, rowStride, codes, scales, errors);
+  tallyRows(20, start, rowEnd - rowBegin, width, 3 * width + 8, 0);
+}
+
+export function quantizeForScreen(vector: usize, width: i32, values: usize, bounds: usize): void {
+  const start = started();
+  screen.quantizeForScreen(vector, width, values, bounds);
+  tallyRows(21, start, 1, width, 6 * width + 24, 0);
+}
+
+export function screenRows(
+  codes: usize, rowBegin: i32, rowEnd: i32, width: i32, scales: usize, errors: usize,
+  values: usize, bounds: usize, lower: usize, upper: usize, scratch: usize,
+): void {
+  const start = started();
+  screen.screenRows(codes, rowBegin, rowEnd, width, scales, errors, values, bounds, lower, upper, scratch);
+  tallyRows(22, start, rowEnd - rowBegin, width, width + 16, 2 * width + 24);
+}
+
+export function selectCandidates(
+  lower: usize, upper: usize, rows: i32, k: i32, capacity: i32, heap: usize, candidates: usize,
+): void {
+  const start = started();
+  screen.selectCandidates(lower, upper, rows, k, capacity, heap, candidates);
+  tallyRows(23, start, rows, 1, 8, 0);
+}
+
+export function rescoreCandidates(
+  matrix: usize, width: i32, rowStride: i32, vector: usize, candidates: usize, out: usize, lanes: i32,
+  share: i32, shares: i32, scratch: usize,
+): void {
+  const start = started();
+  const rows = screen.rescoreCandidates(
+    matrix, width, rowStride, vector, candidates, out, lanes, share, shares, scratch,
+  );
+  tallyRows(24, start, rows, width, 2 * width + 4, 4 * width);
+}
+
+export function f16GemvUnscreened(
+  matrix: usize, rows: i32, width: i32, rowStride: i32, vector: usize, candidates: usize, out: usize, lanes: i32,
+  share: i32, shares: i32, scratch: usize,
+): void {
+  const start = started();
+  const done = screen.f16GemvUnscreened(
+    matrix, rows, width, rowStride, vector, candidates, out, lanes, share, shares, scratch,
+  );
+  if (done >= 0) tallyRows(25, start, done, width, 2 * width + 4, 4 * width);
 }
 
 export function packRowPairs(packed: usize, rows: i32, columns: i32, layout: i32, out: usize): i32 {

@@ -1,8 +1,9 @@
 // The thread team: every thread runs the same program of kernel calls, each on its share of the rows, with a barrier
 // after every call. See src/team.ts, which writes programs, for the table of operations; a word is an i32 or an f32.
 import {
-  add, attention, f16Gemm, f16Gemv, i2sGemm, i2sGemmWide, i2sGemv, i2sGemvWide, quantizeRows, quantizeRowsTl1,
-  reluSquaredGate, rmsNorm, ropeNeox, roundToF16, siluGate, storeKeysValues, tl1Gemv, widenF16,
+  add, attention, f16Gemm, f16Gemv, f16GemvUnscreened, i2sGemm, i2sGemmWide, i2sGemv, i2sGemvWide, packScreen,
+  quantizeForScreen, quantizeRows, quantizeRowsTl1, reluSquaredGate, rescoreCandidates, rmsNorm, ropeNeox, roundToF16,
+  screenRows, selectCandidates, siluGate, storeKeysValues, tl1Gemv, widenF16,
 } from './counted';
 import { addTime, callsAreTimed, clock, timeCalls } from './counters';
 
@@ -192,6 +193,34 @@ function step(p: usize, thread: i32, threads: i32, scratch: usize): usize {
       const begin = share(word(p, 1), word(p, 2), 32, thread, threads), end = share(word(p, 1), word(p, 2), 32, thread + 1, threads);
       tl1Gemv(word(p, 0), begin, end, word(p, 3), real(p, 4), word(p, 5), word(p, 6), word(p, 7), scratch);
       return p + 10 * 4;
+    }
+    case 20: {
+      const begin = share(word(p, 1), word(p, 2), 1, thread, threads), end = share(word(p, 1), word(p, 2), 1, thread + 1, threads);
+      packScreen(word(p, 0), begin, end, word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7));
+      return p + 9 * 4;
+    }
+    case 21: {
+      if (thread == 0) quantizeForScreen(word(p, 0), word(p, 1), word(p, 2), word(p, 3));
+      return p + 5 * 4;
+    }
+    case 22: {
+      const begin = share(word(p, 1), word(p, 2), 4, thread, threads), end = share(word(p, 1), word(p, 2), 4, thread + 1, threads);
+      screenRows(word(p, 0), begin, end, word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8), word(p, 9), scratch);
+      return p + 12 * 4;
+    }
+    case 23: {
+      if (thread == 0) {
+        selectCandidates(word(p, 0), word(p, 1), word(p, 2), word(p, 3), word(p, 4), word(p, 5), word(p, 6));
+      }
+      return p + 8 * 4;
+    }
+    case 24: {
+      rescoreCandidates(word(p, 0), word(p, 1), word(p, 2), word(p, 3), word(p, 4), word(p, 5), word(p, 6), thread, threads, scratch);
+      return p + 11 * 4;
+    }
+    case 25: {
+      f16GemvUnscreened(word(p, 0), word(p, 1), word(p, 2), word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), thread, threads, scratch);
+      return p + 12 * 4;
     }
     default:
       unreachable();

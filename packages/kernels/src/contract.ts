@@ -1,3 +1,5 @@
+import type { ScreenKernels } from './contract-screen.ts';
+
 /** Byte offset into the kernels' memory; arrays start at multiples of 16. */
 export type Pointer = number;
 
@@ -15,7 +17,7 @@ export type Lanes = 8 | 16;
  * "Section" numbers refer to docs/numerics.md. Where a float result has several correct roundings, the order given
  * here is part of the result.
  */
-export interface Kernels {
+export interface Kernels extends ScreenKernels {
   /**
    * Repacks I2_S codes from a file's layout into the row-pair layout: rows 2r and 2r + 1 alternate every 128 columns
    * (32 bytes), so that one linear stream feeds two rows. Bytes within a row are those of 128x32.

@@ -1,4 +1,5 @@
 export { attentionScratchBytes, type Kernels, type Lanes, type Pointer } from './contract.ts';
+export type { ScreenKernels } from './contract-screen.ts';
 export type { KernelCounter } from './counters.ts';
 export { KernelError, type KernelErrorCode } from './errors.ts';
 export { I2S_LAYOUTS, type I2sLayout, type Tl1Tiling } from './layouts.ts';

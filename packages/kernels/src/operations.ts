@@ -41,7 +41,13 @@ export type SharedOperation =
   | 'i2sGemvWide'
   | 'i2sGemmWide'
   | 'quantizeRowsTl1'
-  | 'tl1Gemv';
+  | 'tl1Gemv'
+  | 'packScreen'
+  | 'quantizeForScreen'
+  | 'screenRows'
+  | 'selectCandidates'
+  | 'rescoreCandidates'
+  | 'f16GemvUnscreened';
 
 export type OperationName =
   | SharedOperation
@@ -175,6 +181,48 @@ export const OPERATIONS: Readonly<Record<OperationName, Operation>> = {
     weightType: 'TL1',
     description: 'ternary matrix times one row, by look-up tables',
     variants: ['relaxed_swizzle', 'swizzle'],
+  },
+  packScreen: {
+    code: 20,
+    signature: 'iiiiiiii',
+    id: 'f16_head_packed',
+    weightType: 'F16',
+    description: 'int8 copy of the head, at load',
+  },
+  quantizeForScreen: {
+    code: 21,
+    signature: 'iiii',
+    id: 'f16_head_quantized',
+    weightType: 'none',
+    description: 'activations to int16 for the screened head',
+  },
+  screenRows: {
+    code: 22,
+    signature: 'iiiiiiiiiis',
+    id: 'f16_head_screened',
+    weightType: 'F16',
+    description: 'bounds of all logits from the int8 copy of the head',
+  },
+  selectCandidates: {
+    code: 23,
+    signature: 'iiiiiii',
+    id: 'f16_head_selected',
+    weightType: 'none',
+    description: 'rows of the head that can be among the largest',
+  },
+  rescoreCandidates: {
+    code: 24,
+    signature: 'iiiiiiiiis',
+    id: 'f16_head_rescored',
+    weightType: 'F16',
+    description: 'exact logits of these rows',
+  },
+  f16GemvUnscreened: {
+    code: 25,
+    signature: 'iiiiiiiiiis',
+    id: 'f16_head_fallback',
+    weightType: 'F16',
+    description: 'the exact head, where bounds leave too many rows',
   },
   packRowPairs: { code: 64, id: 'pack_row_pairs', weightType: 'I2_S', description: 'repacking at load' },
   tl1ToRowPairs: { code: 65, id: 'tl1_to_row_pairs', weightType: 'TL1', description: 'transcoding at load' },
