@@ -56,8 +56,6 @@ export interface LoadModelOptions {
    * where there is no SharedArrayBuffer (a page that is not cross-origin isolated).
    */
   readonly threads?: number | 'auto';
-  /** Default false. True counts the kernels' time, too, at a small cost ({@link Model.counters}). */
-  readonly timing?: boolean;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: (progress: LoadProgress) => void;
   readonly onWarning?: (message: string) => void;
@@ -72,7 +70,6 @@ const KNOWN_OPTIONS: readonly (keyof LoadModelOptions)[] = [
   'threads',
   'revectorize',
   'head',
-  'timing',
   'signal',
   'onProgress',
   'onWarning',
@@ -97,7 +94,6 @@ export async function loadModel(
     threads = 'auto',
     revectorize = false,
     head = 'exact',
-    timing = false,
     signal,
     onProgress,
     onWarning,
@@ -115,7 +111,6 @@ export async function loadModel(
     variant,
     threads: threads === 'auto' ? threadsFor(gguf.source.sizeBytes) : threads,
     revectorize,
-    timing,
   });
   try {
     const weights = await loadWeights(gguf, config, kernels, {
@@ -208,6 +203,11 @@ export class Model {
 
   resetCounters(): void {
     this.#use().kernels.resetCounters();
+  }
+
+  /** Whether kernels count their time from now on; at first they do not. */
+  timeKernels(on: boolean): void {
+    this.#use().kernels.timeCalls(on);
   }
 
   /**

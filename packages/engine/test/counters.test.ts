@@ -145,7 +145,8 @@ describe.each(VARIANTS)('%s kernels count', (kernels) => {
   });
 
   test.each([1, 2])('time where it is asked for, never more than passes, %i thread(s)', async (threads) => {
-    using model = await loadModel(readBytes(MODELS[0]!.model), { kernels, threads, timing: true });
+    using model = await loadModel(readBytes(MODELS[0]!.model), { kernels, threads });
+    model.timeKernels(true);
     using session = model.createSession();
     model.resetCounters();
     const start = performance.now();

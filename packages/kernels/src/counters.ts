@@ -19,7 +19,8 @@ export interface KernelCounter {
   readonly bytes: number;
   /**
    * Wall time from the first thread's point of view: of a call, or with several threads from one barrier to the next, that
-   * is until the last thread has done its share. 0 unless {@link LoadKernelsOptions.timing} was asked for.
+   * is until the last thread has done its share. Only of calls while
+   * {@link WasmKernels.timeCalls} is on.
    */
   readonly nanoseconds: number;
 }

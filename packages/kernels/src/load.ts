@@ -35,11 +35,6 @@ export interface LoadKernelsOptions {
    * short timing finds them the faster ones.
    */
   readonly revectorize?: boolean;
-  /**
-   * Default false. True counts the time of each call, too ({@link KernelCounter.nanoseconds}). The clock is read at each
-   * barrier, or with one thread before and after each call: for a small model, that is a part of its time.
-   */
-  readonly timing?: boolean;
   /** Default 1. More want a SharedArrayBuffer: in a browser, a page that is cross-origin isolated. */
   readonly threads?: number;
 }
@@ -61,6 +56,12 @@ export interface WasmKernels extends Kernels {
   /** What each kernel did since it was loaded or {@link WasmKernels.resetCounters}. Runs what was recorded first. */
   counters(): KernelCounter[];
   resetCounters(): void;
+  /**
+   * Whether calls are timed from now on ({@link KernelCounter.nanoseconds}); at first they are not. The clock is read at
+   * each barrier, or with one thread before and after each call: nothing beside a large model's work, but not beside a
+   * small one's.
+   */
+  timeCalls(on: boolean): void;
   /** Runs what was recorded. Results may be read afterwards, not before. */
   flush(): void;
   /** Ends the threads. Idempotent; nothing may run afterwards. */
@@ -74,30 +75,26 @@ export interface WasmKernels extends Kernels {
  *   cannot be exact here; KERNELS_WORKER_FAILED when a thread does not start
  */
 export async function loadKernels(options: LoadKernelsOptions = {}): Promise<WasmKernels> {
-  const { variant = 'auto', threads = 1, revectorize: wanted = false, timing = false, ...unknown } = options;
+  const { variant = 'auto', threads = 1, revectorize: wanted = false, ...unknown } = options;
   const misspelt = Object.keys(unknown);
   if (misspelt.length > 0)
-    throw new TypeError(`Unknown option "${misspelt.join('", "')}". Known: variant, threads, revectorize, timing.`);
+    throw new TypeError(`Unknown option "${misspelt.join('", "')}". Known: variant, threads, revectorize.`);
   if (variant !== 'auto' && !KERNEL_VARIANTS.includes(variant)) {
     throw new RangeError(`variant ${JSON.stringify(variant)} is not one of auto, ${KERNEL_VARIANTS.join(', ')}.`);
   }
   if (!(Number.isInteger(threads) && threads >= 1))
     throw new RangeError(`threads ${threads} is not a whole number from 1`);
   const revectorize = wanted && turnOnRevectorizer();
-  const settings = { threads, revectorize, timing };
-  if (variant !== 'auto') return instantiate(variant, settings);
+  if (variant !== 'auto') return instantiate(variant, threads, revectorize);
   try {
-    return await instantiate('relaxed', settings);
+    return await instantiate('relaxed', threads, revectorize);
   } catch (error) {
     if (!(error instanceof KernelError && error.code === 'KERNELS_UNSUPPORTED')) throw error;
-    return instantiate('simd128', settings);
+    return instantiate('simd128', threads, revectorize);
   }
 }
 
-type Settings = Required<Pick<LoadKernelsOptions, 'threads' | 'revectorize' | 'timing'>>;
-
-async function instantiate(variant: KernelVariant, settings: Settings): Promise<WasmKernels> {
-  const { threads, revectorize, timing } = settings;
+async function instantiate(variant: KernelVariant, threads: number, revectorize: boolean): Promise<WasmKernels> {
   if (threads > 1 && typeof SharedArrayBuffer === 'undefined') {
     throw new KernelError(
       'KERNELS_UNSUPPORTED',
@@ -130,7 +127,6 @@ async function instantiate(variant: KernelVariant, settings: Settings): Promise<
     wideKernelsAreExact(kernels, memory) &&
     wideKernelsAreFaster(kernels, memory);
   counters.reset(); // of the self-tests
-  kernels.timeCalls(timing);
   if (threads === 1) return oneThread(kernels, memory, counters, variant, revectorized);
   const team = await ThreadTeam.start(module, kernels, memory, counters, threads);
   return {

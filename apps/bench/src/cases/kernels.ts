@@ -1,5 +1,6 @@
 import { loadKernels, type WasmKernels } from '@bittern/kernels';
 import { type Command, Option } from 'commander';
+import { countedSample } from '../counted.ts';
 import { EXIT_CODES_HELP, UsageError } from '../errors.ts';
 import type { Io } from '../io.ts';
 import { kernelCalls } from '../kernel-calls.ts';
@@ -62,7 +63,7 @@ async function kernels(options: KernelsOptions, io: Io): Promise<void> {
         .filter(({ name }) => name.includes(only ?? ''))
         .map(({ call, ...described }) => {
           const repeated = new RepeatedCall(loaded, call);
-          return { ...described, threads: loaded.threads, sample: () => repeated.sample() };
+          return { ...described, threads: loaded.threads, sample: () => countedSample(loaded, () => repeated.sample()) };
         });
     });
     if (subjects.length === 0) throw new UsageError(`No kernel's name contains "${only}".`);

@@ -1,6 +1,7 @@
 import { performance } from 'node:perf_hooks';
 import type { Model } from '@bittern/engine';
 import { type Command, Option } from 'commander';
+import { countedSample } from '../counted.ts';
 import { EXIT_CODES_HELP } from '../errors.ts';
 import type { Io } from '../io.ts';
 import { measure, print, type Subject } from '../measure.ts';
@@ -74,11 +75,12 @@ function prefillSubject(model: Model, tokens: number): Subject {
     limit: 'int8',
     tokensPerCall: tokens,
     operationsPerCall: ternaryOperations(model, tokens),
-    async sample() {
-      session.reset();
-      const start = performance.now();
-      await session.evaluate(ids);
-      return { durationsMs: [performance.now() - start] };
-    },
+    sample: () =>
+      countedSample(model, async () => {
+        session.reset();
+        const start = performance.now();
+        await session.evaluate(ids);
+        return { durationsMs: [performance.now() - start] };
+      }),
   };
 }
