@@ -1,4 +1,4 @@
-import { attentionScratchBytes, type KernelMemory, type Pointer, type WasmKernels } from '@bittern/kernels';
+import { attentionScratchBytes, i2sScratchBytes, type KernelMemory, type Pointer, type WasmKernels } from '@bittern/kernels';
 import type { ModelConfig } from './config.ts';
 
 /** The reference evaluates a longer prompt in pieces of this many tokens (n_ubatch); part of the arithmetic. */
@@ -38,7 +38,7 @@ function arrayBytes(
   const kvLength = headCountKv * headDim;
   const cells = paddedCells(contextLength);
   // The tables of one row (kernels, `tl1Gemv`), or unpacked weights (`i2sGemm`)
-  const linearScratch = usesTables ? 16 * widest : 4 * widest + 256;
+  const linearScratch = usesTables ? 16 * widest : i2sScratchBytes(widest);
   return {
     x: 4 * n * embeddingLength,
     normed: 4 * n * widest,

@@ -5,6 +5,7 @@ import * as attend from './attention';
 import * as elementwise from './elementwise';
 import * as f16 from './f16-matmul';
 import * as i2s from './i2s';
+import * as halves from './i2s-i16';
 import * as wide from './i2s-wide';
 import * as quantization from './quantize';
 import * as norm from './rms-norm';
@@ -214,6 +215,24 @@ export function f16GemvUnscreened(
     matrix, rows, width, rowStride, vector, candidates, out, lanes, share, shares, scratch,
   );
   if (done >= 0) tallyRows(25, start, done, width, 2 * width + 4, 4 * width);
+}
+
+export function i2sGemvI16(
+  weights: usize, rowBegin: i32, rowEnd: i32, width: i32, weightScale: f32,
+  values: usize, scales: usize, sums: usize, out: usize, scratch: usize,
+): void {
+  const start = started();
+  halves.i2sGemvI16(weights, rowBegin, rowEnd, width, weightScale, values, scales, sums, out, scratch);
+  tallyRows(26, start, rowEnd - rowBegin, width, (width >> 2) + 4, width + 8);
+}
+
+export function i2sGemmI16(
+  weights: usize, rowBegin: i32, rowEnd: i32, width: i32, weightScale: f32,
+  values: usize, scales: usize, sums: usize, count: i32, out: usize, outStride: i32, scratch: usize,
+): void {
+  const start = started();
+  halves.i2sGemmI16(weights, rowBegin, rowEnd, width, weightScale, values, scales, sums, count, out, outStride, scratch);
+  tallyRows(27, start, rowEnd - rowBegin, width * count, (width >> 2) + 4 * count, count * (width + 8));
 }
 
 export function packRowPairs(packed: usize, rows: i32, columns: i32, layout: i32, out: usize): i32 {

@@ -1,7 +1,7 @@
 // The thread team: every thread runs the same program of kernel calls, each on its share of the rows, with a barrier
 // after every call. See src/team.ts, which writes programs, for the table of operations; a word is an i32 or an f32.
 import {
-  add, attention, f16Gemm, f16Gemv, f16GemvUnscreened, i2sGemm, i2sGemmWide, i2sGemv, i2sGemvWide, packScreen,
+  add, attention, f16Gemm, f16Gemv, f16GemvUnscreened, i2sGemm, i2sGemmI16, i2sGemmWide, i2sGemv, i2sGemvI16, i2sGemvWide, packScreen,
   quantizeForScreen, quantizeRows, quantizeRowsTl1, reluSquaredGate, rescoreCandidates, rmsNorm, ropeNeox, roundToF16,
   screenRows, selectCandidates, siluGate, storeKeysValues, tl1Gemv, widenF16,
 } from './counted';
@@ -221,6 +221,16 @@ function step(p: usize, thread: i32, threads: i32, scratch: usize): usize {
     case 25: {
       f16GemvUnscreened(word(p, 0), word(p, 1), word(p, 2), word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), thread, threads, scratch);
       return p + 12 * 4;
+    }
+    case 26: {
+      const begin = share(word(p, 1), word(p, 2), 2, thread, threads), end = share(word(p, 1), word(p, 2), 2, thread + 1, threads);
+      i2sGemvI16(word(p, 0), begin, end, word(p, 3), real(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8), scratch);
+      return p + 11 * 4;
+    }
+    case 27: {
+      const begin = share(word(p, 1), word(p, 2), 4, thread, threads), end = share(word(p, 1), word(p, 2), 4, thread + 1, threads);
+      i2sGemmI16(word(p, 0), begin, end, word(p, 3), real(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8), word(p, 9), word(p, 10), scratch);
+      return p + 13 * 4;
     }
     default:
       unreachable();

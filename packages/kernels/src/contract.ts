@@ -70,7 +70,7 @@ export interface Kernels extends ScreenKernels {
    * @param rowBegin - even, as is rowEnd
    * @param values - int8 [width]; `scales` f32 [1] and `sums` int32 [1] belong to it
    * @param out - f32 [rows]
-   * @param scratch - 64 bytes
+   * @param scratch - {@link i2sScratchBytes}
    */
   i2sGemv(
     weights: Pointer,
@@ -91,7 +91,7 @@ export interface Kernels extends ScreenKernels {
    * @param rowBegin - a multiple of 4, as is rowEnd
    * @param values - int8 [count, width]; `scales` f32 [count], `sums` int32 [count]
    * @param out - f32 [count, outStride]; outStride a multiple of 4
-   * @param scratch - 4 * width + 256 bytes
+   * @param scratch - {@link i2sScratchBytes}
    */
   i2sGemm(
     weights: Pointer,
@@ -351,6 +351,11 @@ export interface Kernels extends ScreenKernels {
 
   /** out = a * b + c, rounded once. */
   multiplyAdd(a: Pointer, b: Pointer, c: Pointer, count: number, out: Pointer): void;
+}
+
+/** Scratch of {@link Kernels.i2sGemv} and {@link Kernels.i2sGemm}: four unpacked rows of weights, and their sums. */
+export function i2sScratchBytes(width: number): number {
+  return 8 * width + 256;
 }
 
 /** Scratch of {@link Kernels.attention}: keys or values of one head in f32, and a tile of probabilities. */

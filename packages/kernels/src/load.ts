@@ -2,7 +2,8 @@ import type { Kernels, Pointer } from './contract.ts';
 import { type KernelCounter, Counters } from './counters.ts';
 import { KernelError } from './errors.ts';
 import { KernelMemory } from './memory.ts';
-import { turnOnRevectorizer, wideKernelsAreExact, wideKernelsAreFaster } from './revectorize.ts';
+import { type ChosenI2s, chooseI2s, type KernelChoice } from './i2s-choice.ts';
+import { turnOnRevectorizer } from './revectorize.ts';
 import { type KernelExports, type TeamExports, ThreadTeam } from './team.ts';
 
 /**
@@ -45,7 +46,9 @@ export interface LoadKernelsOptions {
  */
 export interface WasmKernels extends Kernels {
   readonly variant: KernelVariant;
-  /** Whether the ternary products are those for V8's revectorizer. A matter of speed, not of results. */
+  /** Which of the kernels for ternary products run. */
+  readonly choice: KernelChoice;
+  /** Whether any of the ternary products is that for V8's revectorizer. A matter of speed, not of results. */
   readonly revectorized: boolean;
   readonly threads: number;
   readonly memory: KernelMemory;
@@ -121,20 +124,18 @@ async function instantiate(variant: KernelVariant, threads: number, revectorize:
       `The ${variant} kernels round twice in multiply-add on this machine; their results would not be exact. Use "simd128".`,
     );
   }
-  const revectorized =
-    revectorize &&
-    variant === 'relaxed' &&
-    wideKernelsAreExact(kernels, memory) &&
-    wideKernelsAreFaster(kernels, memory);
+  const ternary = chooseI2s(kernels, memory, variant, { threaded: threads > 1, revectorized: revectorize });
   counters.reset(); // of the self-tests
-  if (threads === 1) return oneThread(kernels, memory, counters, variant, revectorized);
+  if (threads === 1) return oneThread(kernels, memory, counters, variant, ternary);
   const team = await ThreadTeam.start(module, kernels, memory, counters, threads);
   return {
     ...afterFlush(kernels, team),
     ...team.operations,
-    ...ternaryOf(team.operations, revectorized),
+    i2sGemv: team.operations[ternary.gemv],
+    i2sGemm: team.operations[ternary.gemm],
     variant,
-    revectorized,
+    choice: ternary.choice,
+    revectorized: isWide(ternary),
     threads,
     memory,
     get scratch() {
@@ -169,12 +170,8 @@ function afterFlush(kernels: KernelExports, team: ThreadTeam): KernelExports {
   return Object.fromEntries(wrapped) as KernelExports;
 }
 
-type Ternary = Pick<Kernels, 'i2sGemv' | 'i2sGemm'>;
-
-function ternaryOf(kernels: Ternary & Pick<KernelExports, 'i2sGemvWide' | 'i2sGemmWide'>, wide: boolean): Ternary {
-  return wide
-    ? { i2sGemv: kernels.i2sGemvWide, i2sGemm: kernels.i2sGemmWide }
-    : { i2sGemv: kernels.i2sGemv, i2sGemm: kernels.i2sGemm };
+function isWide({ gemv, gemm }: ChosenI2s): boolean {
+  return gemv === 'i2sGemvWide' || gemm === 'i2sGemmWide';
 }
 
 function oneThread(
@@ -182,14 +179,16 @@ function oneThread(
   memory: KernelMemory,
   counters: Counters,
   variant: KernelVariant,
-  revectorized: boolean,
+  ternary: ChosenI2s,
 ): WasmKernels {
   const scratch = { pointer: 0, sizeBytes: 0 };
   return {
     ...kernels,
-    ...ternaryOf(kernels, revectorized),
+    i2sGemv: kernels[ternary.gemv],
+    i2sGemm: kernels[ternary.gemm],
     variant,
-    revectorized,
+    choice: ternary.choice,
+    revectorized: isWide(ternary),
     threads: 1,
     memory,
     get scratch() {

@@ -47,7 +47,9 @@ export type SharedOperation =
   | 'screenRows'
   | 'selectCandidates'
   | 'rescoreCandidates'
-  | 'f16GemvUnscreened';
+  | 'f16GemvUnscreened'
+  | 'i2sGemvI16'
+  | 'i2sGemmI16';
 
 export type OperationName =
   | SharedOperation
@@ -223,6 +225,24 @@ export const OPERATIONS: Readonly<Record<OperationName, Operation>> = {
     id: 'f16_head_fallback',
     weightType: 'F16',
     description: 'the exact head, where bounds leave too many rows',
+  },
+  i2sGemvI16: {
+    code: 26,
+    signature: 'iiiifiiiis',
+    id: 'i2s_gemv',
+    weightType: 'I2_S',
+    description: 'ternary matrix times one row, by way of 16-bit sums or factors',
+    variants: ['relaxed_i16', 'simd128_i16'],
+    hasReference: false,
+  },
+  i2sGemmI16: {
+    code: 27,
+    signature: 'iiiifiiiiiis',
+    id: 'i2s_gemm',
+    weightType: 'I2_S',
+    description: 'ternary matrix times several rows, by way of 16-bit sums or factors',
+    variants: ['relaxed_i16', 'simd128_i16'],
+    hasReference: false,
   },
   packRowPairs: { code: 64, id: 'pack_row_pairs', weightType: 'I2_S', description: 'repacking at load' },
   tl1ToRowPairs: { code: 65, id: 'tl1_to_row_pairs', weightType: 'TL1', description: 'transcoding at load' },

@@ -23,7 +23,15 @@ export interface KernelInfo {
 export type Binary = 'relaxed' | 'simd128';
 
 /** Products; repacking at load reads quantized weights, but computes nothing with them. */
-const QUANTIZED: ReadonlySet<OperationName> = new Set(['i2sGemv', 'i2sGemm', 'i2sGemvWide', 'i2sGemmWide', 'tl1Gemv']);
+const QUANTIZED: ReadonlySet<OperationName> = new Set([
+  'i2sGemv',
+  'i2sGemm',
+  'i2sGemvWide',
+  'i2sGemmWide',
+  'i2sGemvI16',
+  'i2sGemmI16',
+  'tl1Gemv',
+]);
 
 const entries = Object.entries(OPERATIONS) as [OperationName, Operation][];
 

@@ -8,6 +8,8 @@ import { type Operation, OPERATIONS, type SharedOperation } from './operations.t
 export interface KernelExports extends Kernels {
   readonly i2sGemvWide: Kernels['i2sGemv'];
   readonly i2sGemmWide: Kernels['i2sGemm'];
+  readonly i2sGemvI16: Kernels['i2sGemv'];
+  readonly i2sGemmI16: Kernels['i2sGemm'];
   /** Where this instance counts (assembly/counters.ts). */
   useCounters(table: Pointer, first: boolean): void;
   timeCalls(on: boolean): void;
