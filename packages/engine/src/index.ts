@@ -18,4 +18,4 @@ export { TL1_KERNELS, type Tl1Kernel, type Tl1Tilings } from './tl1.ts';
 export type { Logits, TopLogits } from './top-logits.ts';
 export type { OnTap, Tap } from './trace.ts';
 export type { LoadProgress } from './weights.ts';
-export { I2S_LAYOUTS, type I2sLayout, type KernelCounter, type Tl1Tiling } from '@bittern/kernels';
+export { I2S_LAYOUTS, type I2sLayout, type KernelChoice, type KernelCounter, type Tl1Tiling } from '@bittern/kernels';

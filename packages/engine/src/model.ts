@@ -3,6 +3,7 @@ import {
   I2S_LAYOUTS,
   type I2sLayout,
   KERNEL_VARIANTS,
+  type KernelChoice,
   type KernelCounter,
   type KernelVariant,
   loadKernels,
@@ -170,6 +171,11 @@ export class Model {
   /** Which kernels run: a matter of speed, not of results. */
   get kernelVariant(): WasmKernels['variant'] {
     return this.#use().kernels.variant;
+  }
+
+  /** Which of the kernels for ternary products run, and which were tried. */
+  get kernelChoice(): KernelChoice {
+    return this.#use().kernels.choice;
   }
 
   /** Whether the ternary products are those for V8's revectorizer. */

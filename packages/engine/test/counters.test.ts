@@ -1,6 +1,6 @@
 import { KERNEL_REGISTRY } from '@bittern/kernels';
 import { describe, expect, test } from 'vitest';
-import { type KernelCounter, loadModel, type ModelConfig } from '../src/index.ts';
+import { type KernelCounter, loadModel, type Model } from '../src/index.ts';
 import { RECORDED } from './fixtures.ts';
 import { readBytes } from './parity.ts';
 import { VARIANTS } from './variants.ts';
@@ -31,7 +31,11 @@ class Expected {
   }
 }
 
-function expectedOf(config: ModelConfig, variant: string, batches: readonly Batch[], head: 'exact' | 'screened') {
+function expectedOf(
+  { config, kernelVariant: variant, kernelChoice: choice }: Model,
+  batches: readonly Batch[],
+  head: 'exact' | 'screened',
+) {
   const { embeddingLength: width, feedForwardLength: inner, headCount, headCountKv, headDim, vocabSize } = config;
   const expected = new Expected();
   const call = (id: string, ...rest: [rows: number, elements: number, bytes: number, once?: number]): void =>
@@ -45,8 +49,8 @@ function expectedOf(config: ModelConfig, variant: string, batches: readonly Batc
       call('quantize_rows', n, length, 5 * length + 8);
     };
     const linear = (m: number, k: number): void => {
-      if (n === 1) call('i2s_gemv', m, k, k / 4 + 4, k + 8);
-      else call('i2s_gemm', m, n * k, k / 4 + 4 * n, n * (k + 8));
+      if (n === 1) expected.call(choice.gemv, m, k, k / 4 + 4, k + 8);
+      else expected.call(choice.gemm, m, n * k, k / 4 + 4 * n, n * (k + 8));
     };
     const flat = (id: string, count: number, bytes: number): void => call(id, count, 1, bytes);
     for (let row = 0; row < rows; row++) flat('widen_f16', width, 6);
@@ -114,7 +118,7 @@ describe.each(VARIANTS)('%s kernels count', (kernels) => {
       expect(model.counters()).toEqual([]);
       for (const { rows, logits } of batches) await session.evaluate(PROMPT.slice(0, rows), { logits });
       const counters = model.counters();
-      expect(byId(counters)).toEqual(expectedOf(model.config, kernels, batches, 'exact'));
+      expect(byId(counters)).toEqual(expectedOf(model, batches, 'exact'));
       expect(new Set(counters.map(({ nanoseconds }) => nanoseconds))).toEqual(new Set([0]));
       const known = new Set(KERNEL_REGISTRY.map(({ id }) => id));
       expect(counters.filter(({ id }) => !known.has(id))).toEqual([]);
@@ -132,7 +136,7 @@ describe.each(VARIANTS)('%s kernels count', (kernels) => {
     ];
     for (const { rows } of batches) await session.evaluate(PROMPT.slice(0, rows));
     const { [`f16_head_rescored_${kernels}`]: rescored, ...others } = byId(model.counters());
-    expect(others).toEqual(expectedOf(model.config, kernels, batches, 'screened'));
+    expect(others).toEqual(expectedOf(model, batches, 'screened'));
     const { embeddingLength: width, vocabSize } = model.config;
     expect(rescored!.rows).toBeGreaterThanOrEqual(3 * 5);
     expect(rescored!.rows).toBeLessThan((3 * vocabSize) / 4);

@@ -86,8 +86,9 @@ async function decode(options: DecodeOptions, io: Io): Promise<void> {
     const measured = await measure(subjects, options, io);
     const texts = new Set(subjects.map(({ ids }) => ids.join()));
     if (texts.size > 1) throw new BenchError('They did not decode the same ids: one of them is not exact.');
-    const kernels = models[0]!.kernelVariant;
-    const settings = { file: file.path, threads, buffer, numerics, kernels, prompt, steps, head: heads, timing };
+    const { kernelVariant: kernels, kernelChoice } = models[0]!;
+    const ternary = [kernelChoice.gemv, kernelChoice.gemm];
+    const settings = { file: file.path, threads, buffer, numerics, kernels, ternary, prompt, steps, head: heads, timing };
     await print({ command: 'decode', settings: { ...settings, repeats, warmup }, ...measured }, options, io);
   });
 }

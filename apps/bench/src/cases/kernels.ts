@@ -68,8 +68,10 @@ async function kernels(options: KernelsOptions, io: Io): Promise<void> {
     });
     if (subjects.length === 0) throw new UsageError(`No kernel's name contains "${only}".`);
     const measured = await measure(subjects, options, io);
-    const { variant } = all[0]!;
-    const settings = { shape, threads: counts, buffer, tokens, only, numerics, kernels: variant, repeats, warmup };
+    const { variant, choice } = all[0]!;
+    const ternary = [choice.gemv, choice.gemm];
+    const described = { shape, threads: counts, buffer, tokens, only, numerics, kernels: variant, ternary };
+    const settings = { ...described, repeats, warmup };
     await print({ command: 'kernels', settings, ...measured }, options, io);
   } finally {
     for (const loaded of all) loaded.dispose();

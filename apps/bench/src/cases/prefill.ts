@@ -57,8 +57,9 @@ async function prefill(options: PrefillOptions, io: Io): Promise<void> {
     await withTernaryLayers(models[0]!.config, options, async (products) => {
       const subjects = models.flatMap((model) => tokens.map((count) => prefillSubject(model, count)));
       const measured = await measure([...subjects, ...products], options, io);
-      const kernels = models[0]!.kernelVariant;
-      const settings = { file: file.path, threads, buffer, tokens, numerics, kernels, repeats, warmup };
+      const { kernelVariant: kernels, kernelChoice } = models[0]!;
+      const ternary = [kernelChoice.gemv, kernelChoice.gemm];
+      const settings = { file: file.path, threads, buffer, tokens, numerics, kernels, ternary, repeats, warmup };
       await print({ command: 'prefill', settings, ...measured }, options, io);
     });
   });
