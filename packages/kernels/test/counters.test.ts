@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, describe, expect, test } from 'vitest';
-import { conformanceCases } from '../src/conformance.ts';
+import { type ConformanceCase, conformanceCases } from '../src/conformance.ts';
 import { type KernelCounter } from '../src/counters.ts';
 import { loadKernels } from '../src/load.ts';
 import { MOST_OPERATIONS, OPERATIONS } from '../src/operations.ts';
@@ -39,17 +39,22 @@ describe('the registry', () => {
   });
 });
 
+/** Some of each operation, which their names begin with. Anew, so that the inputs are the same. */
+function someCases(): ConformanceCase[] {
+  const byOperation = Map.groupBy(conformanceCases(), ({ name }) => name.split(/[ ,]/)[0]);
+  return [...byOperation.values()].flatMap((cases) => cases.filter((_, i) => i < 3 || i >= cases.length - 3));
+}
+
 describe.each(VARIANTS)('%s kernels', async (variant) => {
   const teams = await Promise.all([1, 2, 3].map((threads) => loadKernels({ variant, threads })));
   afterAll(() => {
     for (const kernels of teams) kernels.dispose();
   });
-  test('count the same whatever the number of threads, each operation under its own id', () => {
+  test('count the same whatever the number of threads, each operation under its own id', { timeout: 60_000 }, () => {
     const [one, ...others] = teams.map((kernels) => {
       kernels.resetCounters();
       expect(kernels.counters()).toEqual([]);
-      const cases = conformanceCases().filter(({ name }) => !/65536|6912/.test(name)); // small ones; anew: the same inputs
-      for (const testCase of cases) testCase.run(kernels);
+      for (const testCase of someCases()) testCase.run(kernels);
       return kernels.counters();
     }) as [KernelCounter[], KernelCounter[], KernelCounter[]];
     for (const counters of others) expect(counters).toEqual(one);

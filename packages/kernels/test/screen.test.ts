@@ -167,6 +167,12 @@ function adversarial(seed: number): Head[] {
       Array.from({ length: rows * width }, (_, i) => f16Bits(i % width === 0 ? 127 : random.below(100) + 0.4375)),
       ones,
     ),
+    head(
+      // Weights are codes exactly; what is lost are all activations but the first, for which weights are 0.
+      'activations below half a unit, in line with the weights',
+      Array.from({ length: rows * width }, (_, i) => f16Bits(i % width === 0 ? 0 : 127 - random.below(2))),
+      Array.from({ length: width }, (_, i) => (i === 0 ? 65_504 : 0.96875)),
+    ),
     head('weights of infinity', repeated((bits, r, column) => (r === 7 && column === 3 ? 0x7c00 : bits ^ r)), vector),
     head('weights of NaN', repeated((bits, r, column) => (r === 60 && column === 95 ? 0xfe01 : bits ^ r)), vector),
     head('activation of infinity', normal(), [Infinity, ...vector.slice(1)]),
@@ -191,6 +197,23 @@ describe.each(TEAMS)('the screened head, $variant, $threads thread(s)', async ({
           expectSame(kernels, head, k, lanes, k);
         }
       }
+    }
+  });
+
+  test('sums that round and cancel, of weights and activations that do not', () => {
+    // 1032 is the most steps for this width: codes and steps are exact, and estimates 0. The exact kernel's sums are not.
+    const [rows, width] = [8, 65_536];
+    const half = width / 2;
+    const random = new Random(5);
+    const steps = Array.from({ length: half }, (_, i) => (i === 0 ? 1032 : 515 + 2 * random.below(256)));
+    const weights = Array.from({ length: rows }, () => {
+      const first = Array.from({ length: half }, (_, i) => (i === 0 ? 127 : 120 + random.below(8)));
+      return [...first, ...first.map((weight) => -weight)].map(f16Bits);
+    }).flat();
+    const head: Head = { name: 'rounding', rows, width, weights, vector: [...steps, ...steps] };
+    for (const lanes of LANES) {
+      expect(run(kernels, head, 3, rows, lanes).exact.some((product) => product !== 0)).toBe(true);
+      expectSame(kernels, head, 3, lanes);
     }
   });
 
