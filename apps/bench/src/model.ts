@@ -20,7 +20,9 @@ export async function withModels(
     for (const threads of counts) {
       const source = await openFile(path);
       try {
-        models.push(await loadModel(source, { numerics, kernels, threads, head, revectorize: true, signal: io.signal }));
+        models.push(
+          await loadModel(source, { numerics, kernels, threads, head, revectorize: true, signal: io.signal }),
+        );
       } finally {
         await source.close();
       }

@@ -48,20 +48,22 @@ describe('run', () => {
     }
   });
 
-  test.each([['--greedy'], ['--seed', '7'], ['--seed', '7', '--top-k', '3', '--temperature', '2'], ['--temperature', '0']])(
-    '--head screened gives the same text: %s %s',
-    async (...sampling) => {
-      const argv = ['run', '-p', PROMPT, '-n', '24', ...sampling];
-      const exact = await bittern(argv);
-      const screened = await bittern([...argv, '--head', 'screened']);
-      expect(screened).toMatchObject({ code: 0, stdout: exact.stdout });
-      const { head, kernels } = JSON.parse((await bittern([...argv, '--head', 'screened', '--json'])).stdout);
-      expect(head).toBe('screened');
-      const ids = kernels.counters.map(({ id }: KernelCounter) => id.replace(/_(relaxed|simd128)$/, ''));
-      expect(ids).toContain('f16_head_screened');
-      expect(ids).not.toContain('f16_gemv');
-    },
-  );
+  test.each([
+    ['--greedy'],
+    ['--seed', '7'],
+    ['--seed', '7', '--top-k', '3', '--temperature', '2'],
+    ['--temperature', '0'],
+  ])('--head screened gives the same text: %s %s', async (...sampling) => {
+    const argv = ['run', '-p', PROMPT, '-n', '24', ...sampling];
+    const exact = await bittern(argv);
+    const screened = await bittern([...argv, '--head', 'screened']);
+    expect(screened).toMatchObject({ code: 0, stdout: exact.stdout });
+    const { head, kernels } = JSON.parse((await bittern([...argv, '--head', 'screened', '--json'])).stdout);
+    expect(head).toBe('screened');
+    const ids = kernels.counters.map(({ id }: KernelCounter) => id.replace(/_(relaxed|simd128)$/, ''));
+    expect(ids).toContain('f16_head_screened');
+    expect(ids).not.toContain('f16_gemv');
+  });
 
   test('--head screened refuses to sample among all', async () => {
     const { code, stdout, stderr } = await bittern(['run', '-p', PROMPT, '--top-k', '0', '--head', 'screened']);

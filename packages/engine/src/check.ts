@@ -215,12 +215,7 @@ function checkTilings(matrices: readonly TensorNeed[], tilings: Tl1Tilings, repo
   });
 }
 
-function memoryOf(
-  config: ModelConfig,
-  ternaryType: TernaryType,
-  tl1Kernel: Tl1Kernel,
-  head: HeadKind,
-): MemoryBytes {
+function memoryOf(config: ModelConfig, ternaryType: TernaryType, tl1Kernel: Tl1Kernel, head: HeadKind): MemoryBytes {
   const sum = (needs: readonly TensorNeed[]): number => needs.reduce((bytes, need) => bytes + memoryBytesOf(need), 0);
   const layer = sum(Object.values<TensorNeed>({ ...layerNeeds(config, ternaryType, 0) }));
   const screen = head === 'screened' ? screenBytes(config) : 0;

@@ -225,9 +225,7 @@ export class Model {
    */
   createSession(options?: { contextLength?: number; head?: 'exact' }): Session;
   createSession(options: { contextLength?: number; head: 'screened'; topK?: number }): ScreenedSession;
-  createSession(
-    options: { contextLength?: number; head?: HeadKind; topK?: number } = {},
-  ): Session | ScreenedSession {
+  createSession(options: { contextLength?: number; head?: HeadKind; topK?: number } = {}): Session | ScreenedSession {
     const { head = 'exact' } = options;
     refuseUnlessOneOf('head', head, HEAD_KINDS);
     refuseUnknownOptions(options, head === 'screened' ? ['contextLength', 'head', 'topK'] : ['contextLength', 'head']);
@@ -250,7 +248,10 @@ export class Model {
     const parts = this.#use();
     const { config, weights, kernels } = parts;
     if (weights.screen === undefined) {
-      throw new EngineError('ENGINE_NO_SCREEN', "A screened session needs a model loaded with the option head: 'screened'.");
+      throw new EngineError(
+        'ENGINE_NO_SCREEN',
+        "A screened session needs a model loaded with the option head: 'screened'.",
+      );
     }
     const most = config.vocabSize;
     if (!(Number.isInteger(topK) && topK >= 1 && topK <= most))

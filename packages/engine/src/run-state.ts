@@ -1,4 +1,10 @@
-import { attentionScratchBytes, i2sScratchBytes, type KernelMemory, type Pointer, type WasmKernels } from '@bittern/kernels';
+import {
+  attentionScratchBytes,
+  i2sScratchBytes,
+  type KernelMemory,
+  type Pointer,
+  type WasmKernels,
+} from '@bittern/kernels';
 import type { ModelConfig } from './config.ts';
 
 /** The reference evaluates a longer prompt in pieces of this many tokens (n_ubatch); part of the arithmetic. */

@@ -46,8 +46,7 @@ export function createSampler(options: SamplerOptions): Sampler<Logits> {
  * @throws {EngineError} ENGINE_NOT_FINITE; ENGINE_NEEDS_ALL_LOGITS where `row` is not as many
  */
 function largest(row: Logits, topK: number): { readonly ids: ArrayLike<number>; readonly logits: readonly number[] } {
-  const { vocabSize, ids, logits } =
-    'ids' in row ? row : { vocabSize: row.length, ids: undefined, logits: row };
+  const { vocabSize, ids, logits } = 'ids' in row ? row : { vocabSize: row.length, ids: undefined, logits: row };
   const bad = logits.findIndex((logit) => !Number.isFinite(logit));
   if (bad >= 0) throw notFinite(ids?.[bad] ?? bad, logits[bad]!);
   const count = topK === 0 ? vocabSize : Math.min(topK, vocabSize);

@@ -48,13 +48,7 @@ export class ScreenedHead {
   readonly #candidates: Pointer; // int32 [1 + capacity]
   readonly #pointers: Pointer[] = [];
 
-  constructor(
-    config: ModelConfig,
-    kernels: WasmKernels,
-    tokenEmbd: Pointer,
-    screen: ScreenWeights,
-    topK: number,
-  ) {
+  constructor(config: ModelConfig, kernels: WasmKernels, tokenEmbd: Pointer, screen: ScreenWeights, topK: number) {
     this.#config = config;
     this.#kernels = kernels;
     this.#memory = kernels.memory;
@@ -87,19 +81,7 @@ export class ScreenedHead {
     const { codes, scales, errors } = this.#screen;
     const [lower, upper, candidates, out] = [this.#lower, this.#upper, this.#candidates, this.#lower];
     kernels.quantizeForScreen(normed, width, this.#values, this.#bounds);
-    kernels.screenRows(
-      codes,
-      0,
-      vocabSize,
-      width,
-      scales,
-      errors,
-      this.#values,
-      this.#bounds,
-      lower,
-      upper,
-      scratch,
-    );
+    kernels.screenRows(codes, 0, vocabSize, width, scales, errors, this.#values, this.#bounds, lower, upper, scratch);
     kernels.selectCandidates(lower, upper, vocabSize, this.#topK, this.#capacity, this.#heap, candidates);
     kernels.rescoreCandidates(this.#tokenEmbd, width, width, normed, candidates, out, lanes, 0, 1, scratch);
     kernels.f16GemvUnscreened(this.#tokenEmbd, vocabSize, width, width, normed, candidates, out, lanes, 0, 1, scratch);

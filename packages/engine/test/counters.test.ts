@@ -93,7 +93,9 @@ function expectedOf(
 }
 
 function byId(counters: readonly KernelCounter[]): Record<string, Count> {
-  return Object.fromEntries(counters.map(({ id, nanoseconds: _, ...count }) => [id, count]));
+  return Object.fromEntries(
+    counters.map(({ id, calls, rows, elements, bytes }) => [id, { calls, rows, elements, bytes }]),
+  );
 }
 
 const MODELS = RECORDED.filter(({ name }) => name !== 'storyteller');
@@ -125,28 +127,31 @@ describe.each(VARIANTS)('%s kernels count', (kernels) => {
     },
   );
 
-  test.each([1, 2, 3])('the screened head, of which only the rescored rows follow from data, %i thread(s)', async (threads) => {
-    using model = await loadModel(readBytes(MODELS[0]!.model), { kernels, threads, head: 'screened' });
-    using session = model.createSession({ head: 'screened', topK: 5, contextLength: 64 });
-    model.resetCounters();
-    const batches: Batch[] = [
-      { position: 0, rows: 8, logits: 'last' },
-      { position: 8, rows: 1, logits: 'last' },
-      { position: 9, rows: 1, logits: 'last' },
-    ];
-    for (const { rows } of batches) await session.evaluate(PROMPT.slice(0, rows));
-    const { [`f16_head_rescored_${kernels}`]: rescored, ...others } = byId(model.counters());
-    expect(others).toEqual(expectedOf(model, batches, 'screened'));
-    const { embeddingLength: width, vocabSize } = model.config;
-    expect(rescored!.rows).toBeGreaterThanOrEqual(3 * 5);
-    expect(rescored!.rows).toBeLessThan((3 * vocabSize) / 4);
-    expect(rescored).toEqual({
-      calls: 3,
-      rows: rescored!.rows,
-      elements: rescored!.rows * width,
-      bytes: rescored!.rows * (2 * width + 4) + 3 * 4 * width,
-    });
-  });
+  test.each([1, 2, 3])(
+    'the screened head, of which only the rescored rows follow from data, %i thread(s)',
+    async (threads) => {
+      using model = await loadModel(readBytes(MODELS[0]!.model), { kernels, threads, head: 'screened' });
+      using session = model.createSession({ head: 'screened', topK: 5, contextLength: 64 });
+      model.resetCounters();
+      const batches: Batch[] = [
+        { position: 0, rows: 8, logits: 'last' },
+        { position: 8, rows: 1, logits: 'last' },
+        { position: 9, rows: 1, logits: 'last' },
+      ];
+      for (const { rows } of batches) await session.evaluate(PROMPT.slice(0, rows));
+      const { [`f16_head_rescored_${kernels}`]: rescored, ...others } = byId(model.counters());
+      expect(others).toEqual(expectedOf(model, batches, 'screened'));
+      const { embeddingLength: width, vocabSize } = model.config;
+      expect(rescored!.rows).toBeGreaterThanOrEqual(3 * 5);
+      expect(rescored!.rows).toBeLessThan((3 * vocabSize) / 4);
+      expect(rescored).toEqual({
+        calls: 3,
+        rows: rescored!.rows,
+        elements: rescored!.rows * width,
+        bytes: rescored!.rows * (2 * width + 4) + 3 * 4 * width,
+      });
+    },
+  );
 
   test.each([1, 2])('time where it is asked for, never more than passes, %i thread(s)', async (threads) => {
     using model = await loadModel(readBytes(MODELS[0]!.model), { kernels, threads });
@@ -157,7 +162,7 @@ describe.each(VARIANTS)('%s kernels count', (kernels) => {
     await session.evaluate(PROMPT);
     const elapsed = (performance.now() - start) * 1e6;
     const counters = model.counters();
-    for (const { id, nanoseconds } of counters) expect(nanoseconds, id).toBeGreaterThan(0);
+    expect(counters.filter(({ nanoseconds }) => !(nanoseconds > 0))).toEqual([]);
     const total = counters.reduce((sum, { nanoseconds }) => sum + nanoseconds, 0);
     expect(total).toBeLessThanOrEqual(elapsed + counters.length);
     expect(total).toBeGreaterThan(elapsed / 10);

@@ -78,11 +78,14 @@ describe('a screened session', () => {
     return [first, second];
   }
 
-  test.each([{}, { topK: 1 }, { topK: 11, temperature: 3 }, { temperature: 0 }])('samples the same ids: %j', async (o) => {
-    const [exact, screened] = await texts(o);
-    expect(screened).toHaveLength(60);
-    expect(screened).toEqual(exact);
-  });
+  test.each([{}, { topK: 1 }, { topK: 11, temperature: 3 }, { temperature: 0 }])(
+    'samples the same ids: %j',
+    async (o) => {
+      const [exact, screened] = await texts(o);
+      expect(screened).toHaveLength(60);
+      expect(screened).toEqual(exact);
+    },
+  );
 
   test.each([0, 41, 100_000])('refuses a sampler that chooses among %d', async (topK) => {
     using session = model.createSession({ head: 'screened', topK: 40 });
@@ -103,7 +106,9 @@ describe('a screened session', () => {
 
   test('refuses logits of all positions, and is left as it was', async () => {
     using session = model.createSession({ head: 'screened' });
-    await expect(session.evaluate(PROMPT, { logits: 'all' })).rejects.toMatchObject({ code: 'ENGINE_NEEDS_ALL_LOGITS' });
+    await expect(session.evaluate(PROMPT, { logits: 'all' })).rejects.toMatchObject({
+      code: 'ENGINE_NEEDS_ALL_LOGITS',
+    });
     await expect(prefill(session, PROMPT, 'batch-all')).rejects.toMatchObject({ code: 'ENGINE_NEEDS_ALL_LOGITS' });
     expect(session.position).toBe(0);
     expect((await session.evaluate(PROMPT)).ids).toHaveLength(40);

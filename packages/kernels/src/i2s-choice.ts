@@ -159,16 +159,24 @@ const TIMED_TOKENS = 8;
 const ROUNDS = 24;
 
 function timeGemv(kernels: KernelExports, memory: KernelMemory, forms: readonly Form[]): number[] {
-  return timeInTurn(memory, 20, forms.map((form) => ({ weights, values, scales, sums, out, scratch }) => {
-    kernels[form.gemv](weights, 0, TIMED_ROWS, TIMED_WIDTH, 1, values, scales, sums, out, scratch);
-  }));
+  return timeInTurn(
+    memory,
+    20,
+    forms.map((form) => ({ weights, values, scales, sums, out, scratch }) => {
+      kernels[form.gemv](weights, 0, TIMED_ROWS, TIMED_WIDTH, 1, values, scales, sums, out, scratch);
+    }),
+  );
 }
 
 function timeGemm(kernels: KernelExports, memory: KernelMemory, forms: readonly Form[]): number[] {
-  return timeInTurn(memory, 3, forms.map((form) => ({ weights, values, scales, sums, out, scratch }) => {
-    const args = [weights, 0, TIMED_ROWS, TIMED_WIDTH, 1, values, scales, sums] as const;
-    kernels[form.gemm](...args, TIMED_TOKENS, out, TIMED_ROWS, scratch);
-  }));
+  return timeInTurn(
+    memory,
+    3,
+    forms.map((form) => ({ weights, values, scales, sums, out, scratch }) => {
+      const args = [weights, 0, TIMED_ROWS, TIMED_WIDTH, 1, values, scales, sums] as const;
+      kernels[form.gemm](...args, TIMED_TOKENS, out, TIMED_ROWS, scratch);
+    }),
+  );
 }
 
 type Arrays = Readonly<Record<'weights' | 'values' | 'scales' | 'sums' | 'out' | 'scratch', number>>;

@@ -88,14 +88,28 @@ async function decode(options: DecodeOptions, io: Io): Promise<void> {
     if (texts.size > 1) throw new BenchError('They did not decode the same ids: one of them is not exact.');
     const { kernelVariant: kernels, kernelChoice } = models[0]!;
     const ternary = [kernelChoice.gemv, kernelChoice.gemm];
-    const settings = { file: file.path, threads, buffer, numerics, kernels, ternary, prompt, steps, head: heads, timing };
+    const settings = {
+      file: file.path,
+      threads,
+      buffer,
+      numerics,
+      kernels,
+      ternary,
+      prompt,
+      steps,
+      head: heads,
+      timing,
+    };
     await print({ command: 'decode', settings: { ...settings, repeats, warmup }, ...measured }, options, io);
   });
 }
 
 /** A session of either kind: what matters here is which id is the most likely. */
 function sessionOf(model: Model, head: HeadKind, contextLength: number): Session<Logits> {
-  const session = head === 'screened' ? model.createSession({ contextLength, head, topK: 1 }) : model.createSession({ contextLength });
+  const session =
+    head === 'screened'
+      ? model.createSession({ contextLength, head, topK: 1 })
+      : model.createSession({ contextLength });
   return session as Session<Logits>;
 }
 

@@ -63,7 +63,11 @@ async function kernels(options: KernelsOptions, io: Io): Promise<void> {
         .filter(({ name }) => name.includes(only ?? ''))
         .map(({ call, ...described }) => {
           const repeated = new RepeatedCall(loaded, call);
-          return { ...described, threads: loaded.threads, sample: () => countedSample(loaded, () => repeated.sample()) };
+          return {
+            ...described,
+            threads: loaded.threads,
+            sample: () => countedSample(loaded, () => repeated.sample()),
+          };
         });
     });
     if (subjects.length === 0) throw new UsageError(`No kernel's name contains "${only}".`);

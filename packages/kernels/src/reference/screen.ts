@@ -30,7 +30,7 @@ export function referenceScreen(memory: KernelMemory, f16Gemv: Kernels['f16Gemv'
     quantizeForScreen(vector, width, values, bounds) {
       const x = memory.f32(vector, width);
       const most = Math.min(32_767, Math.floor((4 * (2 ** 31 - 1)) / (127 * width)));
-      const largest = x.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+      const largest = x.reduce((amax, value) => Math.max(amax, Math.abs(value)), 0);
       const unit = largest < Infinity ? fround(largest / most) : Number.NaN;
       const rounded = Array.from(x, (value) => {
         const steps = Math.min(most, Math.max(-most, roundToEven(fround(value / unit))));
