@@ -1,4 +1,4 @@
-import { I2S_GEMV_SCRATCH_BYTES, i2sGemmScratchBytes, loadKernels, type WasmKernels } from '@bittern/kernels';
+import { i2sScratchBytes, loadKernels, type WasmKernels } from '@bittern/kernels';
 import type { Subject } from './measure.ts';
 import type { ModelOptions } from './options.ts';
 import { RepeatedCall } from './repeated-call.ts';
@@ -48,7 +48,7 @@ function layerSubjects(kernels: WasmKernels, shape: LayerShape, tokens: readonly
   const sums = memory.allocate(4 * most);
   const out = memory.allocate(4 * most * widest);
   memory.f32(scales, most).fill(1);
-  kernels.reserveScratch(Math.max(I2S_GEMV_SCRATCH_BYTES, i2sGemmScratchBytes(widest)));
+  kernels.reserveScratch(i2sScratchBytes(widest));
 
   return tokens.map((count) => {
     const call = new RepeatedCall(kernels, () => {

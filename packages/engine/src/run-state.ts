@@ -1,7 +1,6 @@
 import {
   attentionScratchBytes,
-  I2S_GEMV_SCRATCH_BYTES,
-  i2sGemmScratchBytes,
+  i2sScratchBytes,
   type KernelMemory,
   type Pointer,
   type WasmKernels,
@@ -45,7 +44,7 @@ function arrayBytes(
   const kvLength = headCountKv * headDim;
   const cells = paddedCells(contextLength);
   // The tables of one row (kernels, `tl1Gemv`), or unpacked weights (`i2sGemm`)
-  const linearScratch = usesTables ? 16 * widest : i2sGemmScratchBytes(widest);
+  const linearScratch = usesTables ? 16 * widest : i2sScratchBytes(widest);
   return {
     x: 4 * n * embeddingLength,
     normed: 4 * n * widest,
@@ -63,7 +62,7 @@ function arrayBytes(
     cosines: 2 * contextLength * headDim,
     sines: 2 * contextLength * headDim,
     cache: 2 * kvLength * cells,
-    scratch: Math.max(linearScratch, I2S_GEMV_SCRATCH_BYTES, attentionScratchBytes(headDim, cells)),
+    scratch: Math.max(linearScratch, attentionScratchBytes(headDim, cells)),
   };
 }
 

@@ -73,6 +73,15 @@ export function lookup(table: v128, indices: v128): v128 {
   return i8x16.swizzle(table, indices);
 }
 
+/** Sum of the four i32 lanes. */
+// @ts-ignore: decorator
+@inline
+export function sumI32(v: v128): i32 {
+  v = i32x4.add(v, i32x4.shuffle(v, v, 2, 3, 0, 1));
+  v = i32x4.add(v, i32x4.shuffle(v, v, 1, 0, 3, 2));
+  return i32x4.extract_lane(v, 0);
+}
+
 /** Four lanes to one by halving: (l0 + l2) + (l1 + l3). */
 // @ts-ignore: decorator
 @inline

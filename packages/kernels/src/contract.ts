@@ -1,3 +1,5 @@
+import type { ScreenKernels } from './contract-screen.ts';
+
 /** Byte offset into the kernels' memory; arrays start at multiples of 16. */
 export type Pointer = number;
 
@@ -15,7 +17,7 @@ export type Lanes = 8 | 16;
  * "Section" numbers refer to docs/numerics.md. Where a float result has several correct roundings, the order given
  * here is part of the result.
  */
-export interface Kernels {
+export interface Kernels extends ScreenKernels {
   /**
    * Repacks I2_S codes from a file's layout into the row-pair layout: rows 2r and 2r + 1 alternate every 128 columns
    * (32 bytes), so that one linear stream feeds two rows. Bytes within a row are those of 128x32.
@@ -68,7 +70,7 @@ export interface Kernels {
    * @param rowBegin - even, as is rowEnd
    * @param values - int8 [width]; `scales` f32 [1] and `sums` int32 [1] belong to it
    * @param out - f32 [rows]
-   * @param scratch - {@link I2S_GEMV_SCRATCH_BYTES}
+   * @param scratch - {@link i2sScratchBytes}
    */
   i2sGemv(
     weights: Pointer,
@@ -89,7 +91,7 @@ export interface Kernels {
    * @param rowBegin - a multiple of 4, as is rowEnd
    * @param values - int8 [count, width]; `scales` f32 [count], `sums` int32 [count]
    * @param out - f32 [count, outStride]; outStride a multiple of 4
-   * @param scratch - {@link i2sGemmScratchBytes}
+   * @param scratch - {@link i2sScratchBytes}
    */
   i2sGemm(
     weights: Pointer,
@@ -351,12 +353,9 @@ export interface Kernels {
   multiplyAdd(a: Pointer, b: Pointer, c: Pointer, count: number, out: Pointer): void;
 }
 
-/** Scratch of {@link Kernels.i2sGemv}: sums of 64 rows. */
-export const I2S_GEMV_SCRATCH_BYTES = 2048;
-
-/** Scratch of {@link Kernels.i2sGemm}: six rows of codes, a byte each, and sums. */
-export function i2sGemmScratchBytes(width: number): number {
-  return 6 * width + 448;
+/** Scratch of {@link Kernels.i2sGemv} and {@link Kernels.i2sGemm}: unpacked rows of weights, and sums. */
+export function i2sScratchBytes(width: number): number {
+  return 8 * width + 2048;
 }
 
 /** Scratch of {@link Kernels.attention}: keys and values of one head in f32, and a tile of 8 queries and their scores. */

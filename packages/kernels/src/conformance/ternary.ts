@@ -1,4 +1,4 @@
-import { I2S_GEMV_SCRATCH_BYTES, i2sGemmScratchBytes } from '../contract.ts';
+import { i2sScratchBytes } from '../contract.ts';
 import { type ConformanceCase, conformanceCase } from './arena.ts';
 import { Random } from './random.ts';
 
@@ -27,7 +27,7 @@ export function ternaryCases(seed: number): ConformanceCase[] {
         Array.from({ length: count }, (_, i) => values.subarray(i * width, (i + 1) * width).reduce((a, b) => a + b, 0)),
       );
       const out = arena.output('out', 'f32', count * stride);
-      const scratch = arena.scratch(Math.max(I2S_GEMV_SCRATCH_BYTES, i2sGemmScratchBytes(width)));
+      const scratch = arena.scratch(i2sScratchBytes(width));
       return (kernels) => {
         if (count === 1) kernels.i2sGemv(weights, begin, end, width, 0.0371, quantized, scales, sums, out, scratch);
         else kernels.i2sGemm(weights, begin, end, width, 0.0371, quantized, scales, sums, count, out, stride, scratch);
