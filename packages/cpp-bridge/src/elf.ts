@@ -60,7 +60,7 @@ const SYMBOL_TYPE_INDIRECT_FUNCTION = 10;
  * segment; a library without section headers is fine. Time and memory are bounded by the file's size and the limits above.
  *
  * @param name - of the file, for messages
- * @throws BridgeError BRIDGE_BAD_LIBRARY where it is damaged, no shared library, or of another format; which, the message says
+ * @throws BridgeError BRIDGE_DAMAGED_LIBRARY; BRIDGE_BAD_LIBRARY where it is no shared library of a format that is supported
  *
  * Source: System V ABI, chapters 4 and 5; Linux Standard Base 5.0, 10.7 (symbol versions); glibc `elf.h`.
  */
@@ -307,7 +307,7 @@ class ElfFile {
   }
 
   damaged(...what: readonly (string | number)[]): BridgeError {
-    return this.error(`is damaged: ${what.join(' ')}`);
+    return new BridgeError('BRIDGE_DAMAGED_LIBRARY', `${this.#name} is damaged: ${what.join(' ')}.`);
   }
 
   error(what: string): BridgeError {

@@ -1,0 +1,149 @@
+import { FOLDER_VARIABLE } from './config-file.ts';
+import { BridgeError, type BridgeErrorCode } from './errors.ts';
+import { type Inspection, inspect, type InspectOptions } from './inspect.ts';
+import type { LibraryBackend, ReferenceLibrary } from './library.ts';
+import type { Environment } from './paths.ts';
+import { configuredPlace, type Place, usualPlaces } from './places.ts';
+
+/**
+ * - `ok`: it was run, and gave the known answer
+ * - `missing`: it was asked for or set, but is not there
+ * - `incompatible`: it is there, but is for another machine, of another API, or its struct layouts are not known
+ * - `broken`: it is damaged, ends, hangs or computes something else
+ * - `skipped`: nothing is set, and nobody asked for it
+ */
+export type PreflightStatus = 'ok' | 'missing' | 'incompatible' | 'broken' | 'skipped';
+
+/** What a reference said and computed when it was run. */
+export interface RunResult {
+  /** As the library gives them; null where it has no such function. */
+  readonly version: { readonly llama: string | null; readonly ggml: string | null; readonly systemInfo: string };
+  /** Largest relative error of the known-answer model's logits, and what is allowed. */
+  readonly knownAnswer: { readonly error: number; readonly tolerance: number };
+}
+
+export interface PreflightReport {
+  readonly backend: LibraryBackend;
+  readonly status: PreflightStatus;
+  /** Why it is not `ok`. */
+  readonly problem: { readonly code: BridgeErrorCode; readonly message: string } | undefined;
+  /** What to type next, where something does. */
+  readonly next: string | undefined;
+  readonly inspection: Inspection | undefined;
+  readonly run: RunResult | undefined;
+}
+
+/** Runs a reference in a child process on the model whose answer is known. Throws BridgeError. */
+export type RunReference = (library: ReferenceLibrary, signal: AbortSignal | undefined) => Promise<RunResult>;
+
+export interface PreflightOptions extends InspectOptions {
+  readonly env: Environment;
+  /** Whether the user asked for this backend; one that is not set is then `missing`, not `skipped`. */
+  readonly requested: boolean;
+  readonly onProgress?: (what: string) => void;
+}
+
+const STATUS_OF: Readonly<Record<BridgeErrorCode, Exclude<PreflightStatus, 'ok' | 'skipped'>>> = {
+  BRIDGE_NOT_FOUND: 'missing',
+  BRIDGE_BAD_CONFIG: 'missing',
+  BRIDGE_FETCH_FAILED: 'missing',
+  BRIDGE_BAD_LIBRARY: 'incompatible',
+  BRIDGE_MISSING_SYMBOL: 'incompatible',
+  BRIDGE_BAD_HEADER: 'incompatible',
+  BRIDGE_NO_LAYOUT: 'incompatible',
+  BRIDGE_ABI_MISMATCH: 'incompatible',
+  BRIDGE_WRONG_LIBRARY: 'incompatible',
+  BRIDGE_UNSUPPORTED: 'incompatible',
+  BRIDGE_DAMAGED_LIBRARY: 'broken',
+  BRIDGE_KNOWN_ANSWER: 'broken',
+  BRIDGE_NOT_STARTED: 'broken',
+  BRIDGE_ABORTED: 'broken',
+  BRIDGE_EXITED: 'broken',
+  BRIDGE_TIMED_OUT: 'broken',
+  BRIDGE_BAD_MESSAGE: 'broken',
+  BRIDGE_REFUSED: 'broken',
+  BRIDGE_DISPOSED: 'broken',
+  BRIDGE_UNTRANSLATABLE: 'broken',
+};
+
+/** What to type to get a reference. */
+const FETCH: Readonly<Record<LibraryBackend, string>> = {
+  llama: 'bittern fetch-cpp --backend llama',
+  bitnet: 'bittern fetch-cpp --backend bitnet --repo URL --ref COMMIT --build COMMAND',
+};
+
+/**
+ * Finds out whether a reference can be used: where it is, what it is, and whether it gives the known answer when it is run. Never
+ * throws for what is wrong with a reference; that is the report.
+ */
+export async function preflight(
+  backend: LibraryBackend,
+  runReference: RunReference,
+  options: PreflightOptions,
+): Promise<PreflightReport> {
+  const { env, requested } = options;
+  const nothing = { backend, inspection: undefined, run: undefined };
+  let place: Place | undefined;
+  try {
+    place = await configuredPlace(backend, env);
+  } catch (error) {
+    return { ...nothing, ...failure(error, `Correct ${FOLDER_VARIABLE[backend]}.`) };
+  }
+  if (place === undefined) {
+    const elsewhere = (await usualPlaces(backend, env)).some(({ kind }) => kind === 'cache');
+    return {
+      ...nothing,
+      status: requested ? 'missing' : 'skipped',
+      problem: {
+        code: 'BRIDGE_NOT_FOUND',
+        message: `${FOLDER_VARIABLE[backend]} is not set${backend === 'llama' ? ', and the npm package is not installed' : ''}.`,
+      },
+      next: elsewhere ? 'eval "$(bittern setup-cpp-auto --emit sh)"' : FETCH[backend],
+    };
+  }
+  return preflightAt(place, runReference, options);
+}
+
+/** The same for one place. */
+export async function preflightAt(
+  place: Place,
+  runReference: RunReference,
+  { cpuVariant, signal, onProgress }: Omit<PreflightOptions, 'env' | 'requested'>,
+): Promise<PreflightReport> {
+  const { backend } = place;
+  onProgress?.(`${backend}: looking at ${place.folder}`);
+  const inspection = await inspect(place, { ...(cpuVariant && { cpuVariant }), ...(signal && { signal }) });
+  const { library, error } = inspection;
+  if (library === undefined) {
+    return { backend, inspection, run: undefined, ...failure(error, nextFor(error, place)) };
+  }
+  onProgress?.(`${backend}: running it`);
+  try {
+    const run = await runReference(library, signal);
+    return { backend, status: 'ok', problem: undefined, next: undefined, inspection, run };
+  } catch (runError) {
+    signal?.throwIfAborted();
+    return { backend, inspection, run: undefined, ...failure(runError, nextFor(runError, place)) };
+  }
+}
+
+function failure(
+  error: unknown,
+  next: string | undefined,
+): Pick<PreflightReport, 'status' | 'problem' | 'next'> {
+  if (!(error instanceof BridgeError)) throw error;
+  const { code, message } = error;
+  return { status: STATUS_OF[code], problem: { code, message }, next };
+}
+
+/** What is the user's own, only the user can repair. */
+function nextFor(error: unknown, { backend, kind }: Place): string | undefined {
+  if (kind === 'npm' || kind === 'cache') {
+    return backend === 'llama' ? `${FETCH.llama} --force` : FETCH.bitnet;
+  }
+  const variable = FOLDER_VARIABLE[backend];
+  if (error instanceof BridgeError && error.code === 'BRIDGE_NOT_FOUND') {
+    return backend === 'llama' ? `unset ${variable}` : FETCH.bitnet;
+  }
+  return undefined;
+}
