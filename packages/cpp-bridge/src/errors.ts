@@ -37,6 +37,8 @@ export type BridgeErrorCode =
   | 'BRIDGE_UNTRANSLATABLE'
   /** Fetching or building a reference failed. */
   | 'BRIDGE_FETCH_FAILED'
+  /** What fetch-cpp recorded cannot be read, or the libraries are not those that it fetched. */
+  | 'BRIDGE_BAD_RECORD'
   /** The configuration file cannot be used. */
   | 'BRIDGE_BAD_CONFIG';
 

