@@ -17,7 +17,7 @@ export type BridgeErrorCode =
   | 'BRIDGE_WRONG_LIBRARY'
   /** The library computes something else than the known answer. */
   | 'BRIDGE_KNOWN_ANSWER'
-  /** The child process could not be started, or koffi has no binary for this platform. */
+  /** The child process could not be started. */
   | 'BRIDGE_NOT_STARTED'
   /** The child process was ended by a signal: a failed assertion or a crash in the library. */
   | 'BRIDGE_ABORTED'

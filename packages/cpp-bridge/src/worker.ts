@@ -1,1 +1,31 @@
-process.exitCode = 1;
+import { endWithParent } from './end-with-parent.ts';
+import { BridgeError } from './errors.ts';
+import { AnswerWriter, parseRequest, type Reply, type Request } from './protocol.ts';
+import { WorkerSession } from './worker-session.ts';
+
+/*
+ * The child process: one shared library, one model, requests one after the other. What goes wrong in the library ends
+ * this process only.
+ */
+
+const session = new WorkerSession();
+
+function send(reply: Reply): Promise<void> {
+  return new Promise((resolve, reject) => {
+    process.send!(reply, undefined, undefined, (error) => (error === null ? resolve() : reject(error)));
+  });
+}
+
+async function answer(request: Request): Promise<void> {
+  try {
+    await session.answer(request, new AnswerWriter(request.kind, request.id, send));
+  } catch (error) {
+    const code = error instanceof BridgeError ? error.code : 'BRIDGE_REFUSED';
+    const message = error instanceof Error ? error.message : String(error);
+    await send({ type: 'failed', id: request.id, code, message });
+  }
+}
+
+process.on('message', (message) => void answer(parseRequest(message)));
+process.on('disconnect', () => process.exit());
+endWithParent();

@@ -1,0 +1,36 @@
+import type { Backend, BackendCapabilities } from '../backend.ts';
+import type { GraphHooks } from '../hooks.ts';
+import type { ReferenceLibrary } from '../library.ts';
+import { npmLibrary } from '../npm-library.ts';
+import { openBackend, type OpenBackendOptions } from '../open-backend.ts';
+
+export interface OpenLlamaOptions extends OpenBackendOptions {
+  /** Default: the npm package's, with its CPU variant `haswell`. */
+  readonly library?: ReferenceLibrary;
+  /** Type of the key/value cache. Default: f32, llama.cpp's own is f16. */
+  readonly kv?: 'f16' | 'f32';
+  /** Default: none, the graph is llama.cpp's own. */
+  readonly hooks?: GraphHooks;
+}
+
+const CAPABILITIES: BackendCapabilities = {
+  architectures: ['bitnet', 'llama'],
+  ternaryTypes: ['F32', 'F16', 'TQ1_0', 'TQ2_0'],
+  kv: ['f16', 'f32'],
+  hooks: true,
+};
+
+/**
+ * A model in llama.cpp: one thread, flash attention and repacking of weights off, key/value cache in f32.
+ *
+ * @throws BridgeError
+ */
+export async function openLlama({ library, kv = 'f32', hooks, ...options }: OpenLlamaOptions): Promise<Backend> {
+  return await openBackend(options, {
+    library: library ?? (await npmLibrary()),
+    kv,
+    hooks,
+    capabilities: CAPABILITIES,
+    numerics: () => null,
+  });
+}
