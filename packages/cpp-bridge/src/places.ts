@@ -4,6 +4,7 @@ import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { configFile, FOLDER_VARIABLE, readConfigFile } from './config-file.ts';
 import { BridgeError } from './errors.ts';
 import type { LibraryBackend } from './library.ts';
+import { NPM_PACKAGE, NPM_VERSION } from './npm-library.ts';
 import { cacheFolder, type Environment, home } from './paths.ts';
 
 /** A folder where a reference is, or should be. */
@@ -16,12 +17,9 @@ export interface Place {
   readonly origin: string;
 }
 
-/** The release that `fetch-cpp` gets and that this package installs with itself where it can. */
-export const LLAMA_PACKAGE_VERSION = '3.22.1';
-
-/** Platforms of which the npm package has a CPU build that the bridge can check. */
-export function llamaPackage(): string | undefined {
-  return process.platform === 'linux' && process.arch === 'x64' ? '@node-llama-cpp/linux-x64' : undefined;
+/** Whether this platform has a CPU build in an npm package that the bridge can check. */
+export function hasLlamaPackage(): boolean {
+  return process.platform === 'linux' && process.arch === 'x64';
 }
 
 /**
@@ -47,7 +45,7 @@ export async function configuredPlace(backend: LibraryBackend, env: Environment)
     return { backend, kind: 'config', folder, origin: `${variable} of ${configFile(env)} (${folder})` };
   }
   if (backend === 'bitnet') return undefined;
-  return (await installedPackage()) ?? (await existing([fetchedLlama(env, LLAMA_PACKAGE_VERSION)]))[0];
+  return (await installedPackage()) ?? (await existing([fetchedLlama(env, NPM_VERSION)]))[0];
 }
 
 /**
@@ -78,24 +76,22 @@ export function fetchedLlamaFolder(env: Environment, version: string): string {
 }
 
 export function fetchedLlama(env: Environment, version: string): Place {
-  const name = llamaPackage() ?? '@node-llama-cpp/linux-x64';
-  const folder = join(fetchedLlamaFolder(env, version), 'node_modules', name);
-  return { backend: 'llama', kind: 'cache', folder: binaries(folder), origin: `fetched npm package ${name} ${version}` };
+  const folder = binaries(join(fetchedLlamaFolder(env, version), 'node_modules', NPM_PACKAGE));
+  return { backend: 'llama', kind: 'cache', folder, origin: `fetched npm package ${NPM_PACKAGE} ${version}` };
 }
 
 async function installedPackage(): Promise<Place | undefined> {
-  const name = llamaPackage();
-  if (name === undefined) return undefined;
+  if (!hasLlamaPackage()) return undefined;
   let entry: string;
   try {
     // Its package.json is no export of it.
-    entry = createRequire(import.meta.url).resolve(name);
+    entry = createRequire(import.meta.url).resolve(NPM_PACKAGE);
   } catch {
     return undefined;
   }
   const root = dirname(dirname(entry));
   const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { version: string };
-  return { backend: 'llama', kind: 'npm', folder: binaries(root), origin: `npm package ${name} ${version}` };
+  return { backend: 'llama', kind: 'npm', folder: binaries(root), origin: `npm package ${NPM_PACKAGE} ${version}` };
 }
 
 /** Where a platform package has its libraries. */

