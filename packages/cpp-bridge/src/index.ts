@@ -6,5 +6,19 @@ export {
   type AbiStruct,
   type AbiStructName,
 } from './abi-layouts.ts';
+export { FOLDER_VARIABLE } from './config-file.ts';
 export { BridgeError, type BridgeErrorCode } from './errors.ts';
+export { bitnetFolder, type BitnetSource, fetchBitnet } from './fetch/bitnet.ts';
+export { fetchLlama, type FetchOptions } from './fetch/llama.ts';
+export type { FetchRecord } from './fetch/record.ts';
+export { removeFetched } from './fetch/remove.ts';
+export { findReference } from './find-reference.ts';
+export type { InspectedFile, Inspection, InspectOptions } from './inspect.ts';
 export type { ApiGeneration, LibraryBackend, ReferenceLibrary } from './library.ts';
+export type { Environment } from './paths.ts';
+export { fetchedLlamaFolder, type Place } from './places.ts';
+export { preflight, preflightAt, type PreflightOptions, type PreflightReport, type PreflightStatus } from './preflight.ts';
+export { type RunOptions, type RunResult, runReference } from './run-reference.ts';
+export { type Exports, exportsFor, exportStatements, type UsableReference } from './setup/exports.ts';
+export { findUsable, type Search } from './setup/find-usable.ts';
+export { exportStatement, type Shell, SHELLS } from './setup/quote.ts';

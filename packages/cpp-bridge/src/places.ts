@@ -17,6 +17,8 @@ export interface Place {
   readonly origin: string;
 }
 
+const EXACT_VERSION = /^\d+\.\d+\.\d+(-[\w.]+)?$/;
+
 /** Whether this platform has a CPU build in an npm package that the bridge can check. */
 export function hasLlamaPackage(): boolean {
   return process.platform === 'linux' && process.arch === 'x64';
@@ -54,10 +56,10 @@ export async function configuredPlace(backend: LibraryBackend, env: Environment)
  */
 export async function usualPlaces(backend: LibraryBackend, env: Environment): Promise<readonly Place[]> {
   const cache = join(cacheFolder(env), backend);
-  const fetched = (await namesIn(cache)).toSorted().map((name): Place => {
+  const fetched = (await namesIn(cache)).toSorted().flatMap((name): readonly Place[] => {
     const folder = join(cache, name);
-    if (backend === 'llama') return fetchedLlama(env, name);
-    return { backend, kind: 'cache', folder, origin: `fetched into ${folder}` };
+    if (backend === 'llama') return EXACT_VERSION.test(name) ? [fetchedLlama(env, name)] : [];
+    return [{ backend, kind: 'cache', folder, origin: `fetched into ${folder}` }];
   });
   const names = backend === 'llama' ? ['llama.cpp'] : ['bitnet.cpp', 'BitNet'];
   const parents = ['', 'src', 'git', 'code', 'projects'].map((name) => join(home(env), name));
@@ -70,8 +72,15 @@ export async function usualPlaces(backend: LibraryBackend, env: Environment): Pr
   ]);
 }
 
-/** Where `fetch-cpp --backend llama` puts a version of the npm package. */
-export function fetchedLlamaFolder(env: Environment, version: string): string {
+/**
+ * Where `fetch-cpp --backend llama` puts a version of the npm package.
+ *
+ * @throws RangeError where it is no exact version: it becomes a part of a path and an argument of npm
+ */
+export function fetchedLlamaFolder(env: Environment, version: string = NPM_VERSION): string {
+  if (!EXACT_VERSION.test(version)) {
+    throw new RangeError(`${JSON.stringify(version)} is no exact version, such as ${NPM_VERSION}.`);
+  }
   return join(cacheFolder(env), 'llama', version);
 }
 
@@ -90,8 +99,17 @@ async function installedPackage(): Promise<Place | undefined> {
     return undefined;
   }
   const root = dirname(dirname(entry));
-  const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { version: string };
-  return { backend: 'llama', kind: 'npm', folder: binaries(root), origin: `npm package ${NPM_PACKAGE} ${version}` };
+  return { backend: 'llama', kind: 'npm', folder: binaries(root), origin: `npm package ${NPM_PACKAGE}${await versionOf(root)}` };
+}
+
+/** For a person; nothing where the package does not tell. */
+async function versionOf(packageFolder: string): Promise<string> {
+  try {
+    const { version } = JSON.parse(await readFile(join(packageFolder, 'package.json'), 'utf8')) as { version?: unknown };
+    return typeof version === 'string' ? ` ${version}` : '';
+  } catch {
+    return '';
+  }
 }
 
 /** Where a platform package has its libraries. */

@@ -34,9 +34,7 @@ export async function fetchBitnet(
   { repo, commit, build, folder: wanted }: BitnetSource,
   { env, force = false, signal, onProgress, onOutput }: FetchOptions,
 ): Promise<Place> {
-  if (!/^[\da-f]{40}([\da-f]{24})?$/.test(commit)) {
-    throw new RangeError(`${JSON.stringify(commit)} is no commit: give all 40 (or 64) hexadecimal digits; a branch moves.`);
-  }
+  checkCommit(commit);
   if (repo === '' || build.trim() === '') throw new RangeError('Repository and build command must not be empty.');
   const folder = wanted === undefined ? bitnetFolder(env, commit) : resolve(wanted);
   const place: Place = { backend: 'bitnet', kind: 'cache', folder, origin: `bitnet.cpp ${commit.slice(0, 12)} in ${folder}` };
@@ -57,7 +55,7 @@ export async function fetchBitnet(
   await refuseOccupied(folder);
   await mkdir(folder, { recursive: true });
   const git = (...args: readonly string[]): Promise<string> =>
-    runCommand('git', args, { cwd: folder, signal, onOutput, env: { GIT_TERMINAL_PROMPT: '0' } });
+    runCommand('git', args, { cwd: folder, signal, onOutput, env: { ...env, GIT_TERMINAL_PROMPT: '0' } });
   onProgress?.(`Cloning ${repo} into ${folder}`);
   // Not from a template: hooks of the user have no business here.
   try {
@@ -74,16 +72,26 @@ export async function fetchBitnet(
   if (head !== commit) throw failed(`${repo} has ${head} checked out, not ${commit}`);
 
   onProgress?.(`Building in ${folder}: ${build}`);
-  await runCommand('sh', ['-c', build], { cwd: folder, signal, onOutput });
+  await runCommand('sh', ['-c', build], { cwd: folder, env, signal, onOutput });
   const { files, error } = await inspect(place, { ...(signal && { signal }) });
   if (files.length === 0) throw error!;
   await writeRecord(folder, { version: 1, backend: 'bitnet', source, files: await digestsOf(folder, files) });
   return place;
 }
 
-/** Where a build goes for which no folder is given. */
+/**
+ * Where a build goes for which no folder is given.
+ *
+ * @throws RangeError
+ */
 export function bitnetFolder(env: Environment, commit: string): string {
+  checkCommit(commit);
   return join(cacheFolder(env), 'bitnet', commit);
+}
+
+function checkCommit(commit: string): void {
+  if (/^[\da-f]{40}([\da-f]{24})?$/.test(commit)) return;
+  throw new RangeError(`${JSON.stringify(commit)} is no commit: give all 40 (or 64) hexadecimal digits; a branch moves.`);
 }
 
 async function refuseOccupied(folder: string): Promise<void> {

@@ -5,7 +5,6 @@ import { inspect } from '../inspect.ts';
 import type { Environment } from '../paths.ts';
 import { NPM_PACKAGE as name, NPM_VERSION } from '../npm-library.ts';
 import { fetchedLlama, fetchedLlamaFolder, hasLlamaPackage, type Place } from '../places.ts';
-import { removeFetched } from './remove.ts';
 import { digestsOf, readRecord, writeRecord } from './record.ts';
 import { runCommand } from './run-command.ts';
 
@@ -37,7 +36,6 @@ export async function fetchLlama(
       `There is no package that the bridge can use on ${process.platform}-${process.arch}; linux-x64 has one.`,
     );
   }
-  checkVersion(version);
   const folder = fetchedLlamaFolder(env, version);
   const place = fetchedLlama(env, version);
   if (!force && (await readRecord(folder)) !== undefined) {
@@ -52,7 +50,7 @@ export async function fetchLlama(
     await writeFile(join(staging, 'package.json'), '{ "private": true }\n');
     const quiet = ['--ignore-scripts', '--no-audit', '--no-fund', '--no-update-notifier'];
     const args = ['install', ...quiet, '--save-exact', `${name}@${version}`];
-    await runCommand('npm', args, { cwd: staging, signal, onOutput });
+    await runCommand('npm', args, { cwd: staging, env, signal, onOutput });
     const integrity = await integrityOf(staging, name, version);
     const staged: Place = { ...place, folder: join(staging, place.folder.slice(folder.length)) };
     const { files, error } = await inspect(staged, { ...(signal && { signal }) });
@@ -70,19 +68,6 @@ export async function fetchLlama(
     await rm(staging, { recursive: true, force: true });
   }
   return place;
-}
-
-/** Removes a version that `fetchLlama` got; whether there was one. */
-export async function cleanLlama(env: Environment, version: string = NPM_VERSION): Promise<boolean> {
-  checkVersion(version);
-  return removeFetched(fetchedLlamaFolder(env, version));
-}
-
-/** It becomes a part of a path and an argument of npm. */
-function checkVersion(version: string): void {
-  if (!/^\d+\.\d+\.\d+(-[\w.]+)?$/.test(version)) {
-    throw new RangeError(`${JSON.stringify(version)} is no exact version, such as ${NPM_VERSION}.`);
-  }
 }
 
 /** npm's own digest of the package, which it checked. */

@@ -1,11 +1,12 @@
 import { spawn } from 'node:child_process';
 import { BridgeError } from '../errors.ts';
+import type { Environment } from '../paths.ts';
 
 export interface CommandOptions {
   /** Working folder. */
   readonly cwd: string;
-  /** Variables besides those of this process. */
-  readonly env?: Readonly<Record<string, string>>;
+  /** All of its variables. */
+  readonly env: Environment;
   readonly signal?: AbortSignal | undefined;
   /** What the command says, on either output, as it comes. */
   readonly onOutput?: ((text: string) => void) | undefined;
@@ -30,7 +31,7 @@ export async function runCommand(
 ): Promise<string> {
   signal?.throwIfAborted();
   // A process group of its own, so that all of it can be ended: npm and make start others.
-  const child = spawn(file, args, { cwd, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+  const child = spawn(file, args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
   let [stdout, said] = ['', ''];
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
     stdout = (stdout + text).slice(-KEPT_CHARACTERS);
