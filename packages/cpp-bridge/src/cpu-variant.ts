@@ -17,7 +17,9 @@ const VARIANTS: readonly (readonly [variant: string, flags: readonly string[]])[
  */
 export async function chooseCpuVariant(available: readonly string[], flags?: ReadonlySet<string>): Promise<string> {
   const known = flags ?? (await processorFlags());
-  const chosen = VARIANTS.find(([variant, needed]) => available.includes(variant) && needed.every((flag) => known.has(flag)));
+  const chosen = VARIANTS.find(
+    ([variant, needed]) => available.includes(variant) && needed.every((flag) => known.has(flag)),
+  );
   if (chosen === undefined) {
     const names = VARIANTS.map(([variant]) => variant).join(', ');
     throw new BridgeError(

@@ -17,7 +17,16 @@ export interface ElfLibrary {
 }
 
 /** As `process.arch` has it where Node runs; a number as text where not. */
-export type ElfMachine = 'x64' | 'arm64' | 'ia32' | 'arm' | 'riscv64' | 'ppc64' | 's390x' | 'loong64' | `machine ${number}`;
+export type ElfMachine =
+  | 'x64'
+  | 'arm64'
+  | 'ia32'
+  | 'arm'
+  | 'riscv64'
+  | 'ppc64'
+  | 's390x'
+  | 'loong64'
+  | `machine ${number}`;
 
 /** ELF header, e_machine. */
 const MACHINES: Readonly<Record<number, ElfMachine>> = {
@@ -32,7 +41,14 @@ const MACHINES: Readonly<Record<number, ElfMachine>> = {
 };
 
 /** A library has a handful of segments; the others are there to stop a hostile file. */
-const LIMITS = { segments: 256, dynamicEntries: 4096, versions: 4096, nameBytes: 4096, symbols: 1 << 20, functionNameBytes: 1 << 26 };
+const LIMITS = {
+  segments: 256,
+  dynamicEntries: 4096,
+  versions: 4096,
+  nameBytes: 4096,
+  symbols: 1 << 20,
+  functionNameBytes: 1 << 26,
+};
 
 const TYPE_SHARED_OBJECT = 3;
 const SEGMENT = { load: 1, dynamic: 2 };
@@ -114,7 +130,14 @@ function readHeader(file: ElfFile): { machine: ElfMachine; segments: readonly Se
   if (count > LIMITS.segments) throw file.damaged('there are', count, 'segments');
   const segments = Array.from({ length: count }, (_, index): Segment => {
     const at = file.at(offset, index * entryBytes);
-    return { type: file.u32(at), offset: file.u64(at + 8), address: file.u64(at + 16), fileBytes: file.u64(at + 32) };
+    const segment = {
+      type: file.u32(at),
+      offset: file.u64(at + 8),
+      address: file.u64(at + 16),
+      fileBytes: file.u64(at + 32),
+    };
+    if (segment.type === SEGMENT.load) file.at(segment.offset + segment.fileBytes, 0); // a file that was cut off
+    return segment;
   });
   return { machine, segments };
 }
@@ -129,8 +152,10 @@ function refuseOtherFormats(file: ElfFile): void {
   }
   // Both byte orders of both sizes, and the fat binaries that hold several.
   const machO = [0xfeedface, 0xfeedfacf, 0xcefaedfe, 0xcffaedfe, 0xcafebabe, 0xcafebabf];
-  if (machO.includes(magic)) throw file.error('is a Mach-O library (macOS), which is not supported yet; ELF (Linux) is');
-  if (magic >>> 16 === 0x4d5a) throw file.error('is a PE library (Windows), which is not supported yet; ELF (Linux) is');
+  if (machO.includes(magic))
+    throw file.error('is a Mach-O library (macOS), which is not supported yet; ELF (Linux) is');
+  if (magic >>> 16 === 0x4d5a)
+    throw file.error('is a PE library (Windows), which is not supported yet; ELF (Linux) is');
   const start = String.fromCharCode(...file.bytes.subarray(0, 8));
   if (start === '!<arch>\n') throw file.error('is a static archive; build shared libraries (BUILD_SHARED_LIBS=ON)');
   throw file.error('is not an ELF file');

@@ -52,5 +52,7 @@ async function headersIn(folder: string): Promise<readonly string[]> {
     return [];
   }
   // An installation for all users has hundreds of others.
-  return entries.filter((entry) => entry.isFile() && /^(llama|ggml|gguf)[\w-]*\.h$/.test(entry.name)).map(({ name }) => name);
+  return entries
+    .filter((entry) => entry.isFile() && /^(llama|ggml|gguf)[\w-]*\.h$/.test(entry.name))
+    .map(({ name }) => name);
 }

@@ -17,7 +17,13 @@ export type { InspectedFile, Inspection, InspectOptions } from './inspect.ts';
 export type { ApiGeneration, LibraryBackend, ReferenceLibrary } from './library.ts';
 export type { Environment } from './paths.ts';
 export { fetchedLlamaFolder, type Place } from './places.ts';
-export { preflight, preflightAt, type PreflightOptions, type PreflightReport, type PreflightStatus } from './preflight.ts';
+export {
+  preflight,
+  preflightAt,
+  type PreflightOptions,
+  type PreflightReport,
+  type PreflightStatus,
+} from './preflight.ts';
 export { type RunOptions, type RunResult, runReference } from './run-reference.ts';
 export { type Exports, exportsFor, exportStatements, type UsableReference } from './setup/exports.ts';
 export { findUsable, type Search } from './setup/find-usable.ts';

@@ -153,7 +153,10 @@ async function variantOf(files: LibraryFiles, wanted: string | undefined): Promi
   return wanted ?? (available.length === 0 ? undefined : await chooseCpuVariant(available));
 }
 
-function rolesOf(files: LibraryFiles, variant: string | undefined): readonly (readonly [InspectedFile['role'], string])[] {
+function rolesOf(
+  files: LibraryFiles,
+  variant: string | undefined,
+): readonly (readonly [InspectedFile['role'], string])[] {
   const roles: [InspectedFile['role'], string][] = [
     ['llama', files.llama],
     ['ggml', files.ggml],

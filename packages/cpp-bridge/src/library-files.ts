@@ -44,7 +44,13 @@ export async function findLibraries({ backend, folder: root, origin }: Place): P
     if (ggml === undefined) {
       throw new BridgeError('BRIDGE_NOT_FOUND', `${origin} has ${llama}, but no libggml in ${around.join(', ')}.`);
     }
-    return { folder, llama, ggml, ggmlBase: await firstLibrary(around, 'ggml-base'), cpuVariants: await cpuVariants(around) };
+    return {
+      folder,
+      llama,
+      ggml,
+      ggmlBase: await firstLibrary(around, 'ggml-base'),
+      cpuVariants: await cpuVariants(around),
+    };
   }
   const others = (await names(root)) === undefined ? 'there is no such folder' : `looked in ${candidates.join(', ')}`;
   throw new BridgeError('BRIDGE_NOT_FOUND', `${origin} has no libllama: ${others}.`);

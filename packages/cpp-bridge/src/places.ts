@@ -64,7 +64,8 @@ export async function usualPlaces(backend: LibraryBackend, env: Environment): Pr
   const names = backend === 'llama' ? ['llama.cpp'] : ['bitnet.cpp', 'BitNet'];
   const parents = ['', 'src', 'git', 'code', 'projects'].map((name) => join(home(env), name));
   // The last ones are those of the system that Bittern replaces.
-  const others = backend === 'llama' ? ['/usr/local', '/usr', '/opt/llama.cpp'] : [join(home(env), '.cache', 'bitnet_cpp')];
+  const others =
+    backend === 'llama' ? ['/usr/local', '/usr', '/opt/llama.cpp'] : [join(home(env), '.cache', 'bitnet_cpp')];
   const folders = [...parents.flatMap((parent) => names.map((name) => join(parent, name))), ...others];
   return existing([
     ...fetched,
@@ -99,13 +100,20 @@ async function installedPackage(): Promise<Place | undefined> {
     return undefined;
   }
   const root = dirname(dirname(entry));
-  return { backend: 'llama', kind: 'npm', folder: binaries(root), origin: `npm package ${NPM_PACKAGE}${await versionOf(root)}` };
+  return {
+    backend: 'llama',
+    kind: 'npm',
+    folder: binaries(root),
+    origin: `npm package ${NPM_PACKAGE}${await versionOf(root)}`,
+  };
 }
 
 /** For a person; nothing where the package does not tell. */
 async function versionOf(packageFolder: string): Promise<string> {
   try {
-    const { version } = JSON.parse(await readFile(join(packageFolder, 'package.json'), 'utf8')) as { version?: unknown };
+    const { version } = JSON.parse(await readFile(join(packageFolder, 'package.json'), 'utf8')) as {
+      version?: unknown;
+    };
     return typeof version === 'string' ? ` ${version}` : '';
   } catch {
     return '';

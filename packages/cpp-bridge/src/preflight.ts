@@ -79,10 +79,7 @@ const FETCH: Readonly<Record<LibraryBackend, string>> = {
  * Finds out whether a reference can be used: where it is, what it is, and whether it gives the known answer when it is run. Never
  * throws for what is wrong with a reference; that is the report.
  */
-export async function preflight(
-  backend: LibraryBackend,
-  options: PreflightOptions,
-): Promise<PreflightReport> {
+export async function preflight(backend: LibraryBackend, options: PreflightOptions): Promise<PreflightReport> {
   const { env, requested } = options;
   const nothing = { backend, inspection: undefined, run: undefined };
   let place: Place | undefined;
@@ -126,10 +123,7 @@ export async function preflightAt(
   }
 }
 
-function failure(
-  error: unknown,
-  next: string | undefined,
-): Pick<PreflightReport, 'status' | 'problem' | 'next'> {
+function failure(error: unknown, next: string | undefined): Pick<PreflightReport, 'status' | 'problem' | 'next'> {
   if (!(error instanceof BridgeError)) throw error;
   const { code, message } = error;
   return { status: STATUS_OF[code], problem: { code, message }, next };

@@ -37,7 +37,12 @@ export async function fetchBitnet(
   checkCommit(commit);
   if (repo === '' || build.trim() === '') throw new RangeError('Repository and build command must not be empty.');
   const folder = wanted === undefined ? bitnetFolder(env, commit) : resolve(wanted);
-  const place: Place = { backend: 'bitnet', kind: 'cache', folder, origin: `bitnet.cpp ${commit.slice(0, 12)} in ${folder}` };
+  const place: Place = {
+    backend: 'bitnet',
+    kind: 'cache',
+    folder,
+    origin: `bitnet.cpp ${commit.slice(0, 12)} in ${folder}`,
+  };
   const source = { kind: 'git', repo, commit, build } as const;
 
   const before = await readRecord(folder);
@@ -49,7 +54,8 @@ export async function fetchBitnet(
     throw failed(`${folder} was made from another source or with another build command. Give --force to replace it.`);
   }
   if (before !== undefined) {
-    if (!force) throw failed(`${folder} is left from a build that failed. Give --force to start over, --clean to remove it.`);
+    if (!force)
+      throw failed(`${folder} is left from a build that failed. Give --force to start over, --clean to remove it.`);
     await removeFetched(folder);
   }
   await refuseOccupied(folder);
@@ -91,7 +97,9 @@ export function bitnetFolder(env: Environment, commit: string): string {
 
 function checkCommit(commit: string): void {
   if (/^[\da-f]{40}([\da-f]{24})?$/.test(commit)) return;
-  throw new RangeError(`${JSON.stringify(commit)} is no commit: give all 40 (or 64) hexadecimal digits; a branch moves.`);
+  throw new RangeError(
+    `${JSON.stringify(commit)} is no commit: give all 40 (or 64) hexadecimal digits; a branch moves.`,
+  );
 }
 
 async function refuseOccupied(folder: string): Promise<void> {

@@ -58,7 +58,8 @@ export async function runCommand(
     const how = killedBy === null ? `with ${code}` : `by ${killedBy}`;
     throw failed(`${[file, ...args].join(' ')} ended ${how}${said.trim() === '' ? '' : `: ${said.trim()}`}`);
   } catch (error) {
-    if (error instanceof Error && 'syscall' in error) throw failed(`${file} cannot be started: ${error.message}`, error);
+    if (error instanceof Error && 'syscall' in error)
+      throw failed(`${file} cannot be started: ${error.message}`, error);
     throw error;
   } finally {
     clearTimeout(killTimer);

@@ -388,6 +388,7 @@ class Parser implements Declarations {
         // The end of a function; behind a struct there is more.
         if (this.#peek() !== ';') return;
       } else if (text === '(' || text === '[') this.#balanced();
+      else if (text === '}') throw this.#error('} is not expected here');
       else this.#at++;
     }
   }
@@ -440,7 +441,13 @@ function basicType(words: readonly string[]): CType {
   const isUnsigned = words.includes('unsigned');
   const rest = words.filter((word) => word !== 'unsigned' && word !== 'signed' && word !== 'int');
   const longs = rest.filter((word) => word === 'long').length;
-  const name = longs > 0 ? rest.filter((word) => word !== 'long').concat('long').join(' ') : (rest[0] ?? 'int');
+  const name =
+    longs > 0
+      ? rest
+          .filter((word) => word !== 'long')
+          .concat('long')
+          .join(' ')
+      : (rest[0] ?? 'int');
   const scalar = SCALARS[isUnsigned ? (name === 'int' ? 'unsigned' : `unsigned ${name}`) : name];
   return scalar === undefined || (longs === 0 && rest.length > 1)
     ? { unknown: `type ${words.join(' ')} is not known` }

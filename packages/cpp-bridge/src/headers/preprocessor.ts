@@ -20,7 +20,14 @@ interface Condition {
   dependsOn: string | undefined;
 }
 
-const LIMITS = { headers: 64, headerBytes: 4 << 20, includeDepth: 32, conditionDepth: 64, steps: 1 << 21, macroDepth: 64 };
+const LIMITS = {
+  headers: 64,
+  headerBytes: 4 << 20,
+  includeDepth: 32,
+  conditionDepth: 64,
+  steps: 1 << 19,
+  macroDepth: 64,
+};
 
 /** What GCC and Clang define for C on x86-64 Linux, as far as headers of llama.cpp may ask. */
 const DEFINED: Readonly<Record<string, string>> = {
@@ -164,7 +171,8 @@ class Preprocessor {
       case 'if':
       case 'ifdef':
       case 'ifndef': {
-        if (conditions.length === LIMITS.conditionDepth) throw this.#error(directive, 'conditions are nested too deeply');
+        if (conditions.length === LIMITS.conditionDepth)
+          throw this.#error(directive, 'conditions are nested too deeply');
         if (!(condition?.active ?? true)) {
           conditions.push({ active: false, decided: true, dependsOn: undefined });
           return true;
@@ -202,7 +210,8 @@ class Preprocessor {
   }
 
   #markSkipped({ active, dependsOn }: Condition, { line }: Token): void {
-    if (!active && dependsOn !== undefined) this.#output.push({ kind: 'skipped', text: '', line, glued: false, dependsOn });
+    if (!active && dependsOn !== undefined)
+      this.#output.push({ kind: 'skipped', text: '', line, glued: false, dependsOn });
   }
 
   /** As the compiler does: a name that is no macro is 0. But whether it is one, the build may decide. */
@@ -286,7 +295,8 @@ class Preprocessor {
         at = call.end;
         body = this.#substitute(token, macro, call.values, hidden);
       }
-      for (const each of this.#expand(body, new Set([...hidden, token.text]))) result.push({ ...each, line: token.line });
+      for (const each of this.#expand(body, new Set([...hidden, token.text])))
+        result.push({ ...each, line: token.line });
     }
     return result;
   }

@@ -42,8 +42,12 @@ export function tokenLines(text: string, file: string): Token[][] {
     } else if (/\s/.test(character)) {
       at++;
     } else if (text.startsWith('//', at)) {
-      const end = text.indexOf('\n', at);
-      at = end === -1 ? text.length : end;
+      // Of this too, a backslash makes the next line a part.
+      do {
+        const end = text.indexOf('\n', at + 1);
+        at = end === -1 ? text.length : end;
+        if (continues(text, at)) line++;
+      } while (continues(text, at));
     } else if (text.startsWith('/*', at)) {
       const end = text.indexOf('*/', at + 2);
       if (end === -1) throw badHeader(file, line, 'a comment does not end');
@@ -61,4 +65,9 @@ export function tokenLines(text: string, file: string): Token[][] {
   }
   if (tokens.length > 0) lines.push(tokens);
   return lines;
+}
+
+/** Whether the line that ends at `end` goes on in the next one. */
+function continues(text: string, end: number): boolean {
+  return end < text.length && /\\\r?$/.test(text.slice(Math.max(0, end - 2), end));
 }

@@ -53,7 +53,8 @@ function quoteForPwsh(value: string): string {
  * characters than those of ASCII in a code page that nobody knows here, where one may swallow the quote behind it.
  */
 function quoteForCmd(name: string, value: string): string {
-  if (/[^ -~]|["!]/.test(value)) throw unsupported('cmd', name, 'a quote, an exclamation mark, a line break or a character beyond ASCII');
+  if (/[^ -~]|["!]/.test(value))
+    throw unsupported('cmd', name, 'a quote, an exclamation mark, a line break or a character beyond ASCII');
   return value.replaceAll('%', '%%');
 }
 
