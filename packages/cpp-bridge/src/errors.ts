@@ -1,6 +1,8 @@
 export type BridgeErrorCode =
   /** Nothing is set or installed that could be the reference. */
   | 'BRIDGE_NOT_FOUND'
+  /** A library file is damaged. */
+  | 'BRIDGE_DAMAGED_LIBRARY'
   /** What was found is no library for this machine: another format, class, architecture or C library. */
   | 'BRIDGE_BAD_LIBRARY'
   /** The library lacks functions that the bridge calls. */
@@ -35,6 +37,8 @@ export type BridgeErrorCode =
   | 'BRIDGE_UNTRANSLATABLE'
   /** Fetching or building a reference failed. */
   | 'BRIDGE_FETCH_FAILED'
+  /** What fetch-cpp recorded cannot be read, or the libraries are not those that it fetched. */
+  | 'BRIDGE_BAD_RECORD'
   /** The configuration file cannot be used. */
   | 'BRIDGE_BAD_CONFIG';
 
