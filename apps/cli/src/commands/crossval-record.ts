@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { recordSide } from '@bittern/crossval';
 import { type Command, Option } from 'commander';
@@ -42,20 +42,26 @@ ${EXIT_CODES_HELP}`,
 }
 
 async function record({ model, output, prompt, greedy, traceValues }: RecordOptions, io: Io): Promise<void> {
-  // Before the work, so that a folder that is there stops it; the files are written when all of it is done.
+  // Before the work, so that a folder that is there stops it.
   await mkdir(output);
-  await using live = await openLiveBitnet(model, promptsFor(prompt, undefined), greedy, io);
-  using progress = new ProgressLine(io);
-  const { json, values } = await recordSide({
-    side: live.side,
-    id: live.numerics,
-    cases: live.cases,
-    context: live.context,
-    traceValues: traceValues === true,
-    signal: io.signal,
-    onProgress: ({ case: id, done, total }) => progress.show(`bitnet.cpp: case ${done + 1} of ${total} (${id})`),
-  });
-  await writeFile(join(output, 'values.safetensors'), values);
-  await writeFile(join(output, 'recording.json'), json);
-  await io.stdout.write(`${live.cases.length} cases recorded in ${output}\n`);
+  try {
+    await using live = await openLiveBitnet(model, promptsFor(prompt, undefined), greedy, io);
+    using progress = new ProgressLine(io);
+    const { json, values } = await recordSide({
+      side: live.side,
+      id: live.numerics,
+      cases: live.cases,
+      context: live.context,
+      traceValues: traceValues === true,
+      signal: io.signal,
+      onProgress: ({ case: id, done, total }) => progress.show(`bitnet.cpp: case ${done + 1} of ${total} (${id})`),
+    });
+    await writeFile(join(output, 'values.safetensors'), values);
+    await writeFile(join(output, 'recording.json'), json);
+    await io.stdout.write(`${live.cases.length} cases recorded in ${output}\n`);
+  } catch (error) {
+    // It is ours: mkdir made it.
+    await rm(output, { recursive: true, force: true });
+    throw error;
+  }
 }
