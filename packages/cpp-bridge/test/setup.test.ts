@@ -105,9 +105,8 @@ describe.runIf(isOnPath('fish'))('run by the real fish', () => {
   test('every path arrives as it is, through source', () => {
     const print = String.raw`printf '%s\x01' $BITTERN_TEST`;
     const script = PATHS.map((path) => `${exportStatement('fish', 'BITTERN_TEST', path)}\n${print}\n`).join('');
-    expect(runShell('fish', ['--no-config', '-c', 'source'], { HOME: tmpdir(), LC_ALL: 'C.UTF-8' }, script)).toEqual(
-      PATHS,
-    );
+    const args = ['--no-config', '-c', 'printf %s $SCRIPT | source'];
+    expect(runShell('fish', args, { HOME: tmpdir(), LC_ALL: 'C.UTF-8', SCRIPT: script })).toEqual(PATHS);
   });
 });
 
