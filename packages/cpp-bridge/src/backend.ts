@@ -1,6 +1,6 @@
 import type { GraphHooks } from './hooks.ts';
 import type { ApiGeneration, LibraryBackend } from './library.ts';
-import type { ContextSettings, EvaluationMode, LibraryVersion, NodeKey, NodeValues } from './protocol.ts';
+import type { CacheType, ContextSettings, EvaluationMode, LibraryVersion, NodeKey, NodeValues } from './protocol.ts';
 
 export interface LibraryFile {
   readonly path: string;
@@ -32,7 +32,7 @@ export interface BackendCapabilities {
   readonly architectures: readonly string[];
   /** GGUF types of ternary weights that the library computes. */
   readonly ternaryTypes: readonly string[];
-  readonly kv: readonly ContextSettings['kv'][];
+  readonly cacheTypes: readonly CacheType[];
   readonly hooks: boolean;
 }
 

@@ -71,28 +71,31 @@ export class GraphObserver {
   /** The evaluation callback. It never stops the graph: that would leave the logits of an earlier run as the result. */
   see(tensor: Address, ask: boolean): boolean {
     const name = this.#graph.name(tensor);
+    const product = this.#graph.product(tensor);
     if (ask) {
-      const wanted =
-        this.#watch.nodes?.test(name) === true || this.#watch.overwrite.length > 0 || this.#hooked.wants(name);
-      return wanted && this.#graph.isComputed(tensor);
+      const watched = this.#watch.nodes?.test(name) === true || this.#watch.overwrite.length > 0;
+      return (watched && this.#graph.isComputed(tensor)) || this.#hooked.wants({ name, rowLength: 0, product });
     }
+    const shape = this.#graph.shape(tensor);
+    const node = { name, rowLength: shape.at(-1)!, product };
     const occurrence = this.#occurrences.get(name) ?? 0;
     this.#occurrences.set(name, occurrence + 1);
     const key = { name, occurrence, step: this.#step };
     const own = this.#graph.read(tensor);
-    let values: Float32Array = this.#hooked.replace(name) ?? own;
-    if (this.#watch.nodes?.test(name) === true) this.#keep(tensor, key, values.slice());
+    let values: Float32Array = this.#hooked.replace(node, own) ?? own;
+    if (this.#watch.nodes?.test(name) === true && this.#graph.isComputed(tensor))
+      this.#keep(tensor, key, shape, values.slice());
     const overwrite = this.#overwrite.get(keyOf(key));
     if (overwrite !== undefined) {
       this.#overwrite.delete(keyOf(key));
       values = overwrite.values;
     }
-    values = this.#hooked.passOn(name, values, this.#graph.shape(tensor).at(-1)!) ?? values;
+    values = this.#hooked.passOn(node, values) ?? values;
     if (values !== own) this.#graph.write(tensor, values);
     return true;
   }
 
-  #keep(tensor: Address, key: NodeKey, values: Float32Array<ArrayBuffer>): void {
+  #keep(tensor: Address, key: NodeKey, shape: readonly number[], values: Float32Array<ArrayBuffer>): void {
     this.#keptBytes += values.byteLength;
     if (!(this.#keptBytes <= MAX_KEPT_BYTES)) {
       throw new BridgeError(
@@ -100,7 +103,7 @@ export class GraphObserver {
         `The nodes of one micro-batch take more than ${MAX_KEPT_BYTES} bytes. Name fewer of them, or give fewer tokens.`,
       );
     }
-    const header = { kind: 'node' as const, ...key, op: this.#graph.op(tensor), shape: this.#graph.shape(tensor) };
+    const header = { kind: 'node' as const, ...key, op: this.#graph.op(tensor), shape };
     this.#kept.push({ header, values });
   }
 }

@@ -5,7 +5,7 @@ import { type GgufTensorData, writeGguf } from '@bittern/gguf-parser';
 import { BridgeError } from './errors.ts';
 import { NO_HOOKS } from './hooks.ts';
 import type { ReferenceProcess } from './process.ts';
-import type { ContextSettings } from './protocol.ts';
+import type { CacheType } from './protocol.ts';
 import { KNOWN_LOGITS } from './known-logits.ts';
 
 /**
@@ -78,32 +78,32 @@ export async function knownModel(): Promise<Uint8Array> {
     data: new Uint8Array(values.buffer, values.byteOffset, values.byteLength),
   }));
   const tokens = [...byteSymbols(), 'th', '<s>'];
-  const chunks = await Array.fromAsync(
-    writeGguf({
-      metadata: [
-        ['general.architecture', 'string', 'bitnet'],
-        ['bitnet.vocab_size', 'u32', vocabSize],
-        ['bitnet.context_length', 'u32', 64],
-        ['bitnet.embedding_length', 'u32', width],
-        ['bitnet.block_count', 'u32', layers],
-        ['bitnet.feed_forward_length', 'u32', feedForward],
-        ['bitnet.attention.head_count', 'u32', heads],
-        ['bitnet.attention.head_count_kv', 'u32', kvHeads],
-        ['bitnet.attention.layer_norm_rms_epsilon', 'f32', Math.fround(epsilon)],
-        ['bitnet.rope.dimension_count', 'u32', headDim],
-        ['bitnet.rope.freq_base', 'f32', ropeBase],
-        ['tokenizer.ggml.model', 'string', 'gpt2'],
-        ['tokenizer.ggml.pre', 'string', 'default'],
-        ['tokenizer.ggml.tokens', 'array<string>', tokens],
-        ['tokenizer.ggml.token_type', 'array<i32>', tokens.map((token) => (token === '<s>' ? 3 : 1))],
-        ['tokenizer.ggml.merges', 'array<string>', ['t h']],
-        ['tokenizer.ggml.bos_token_id', 'u32', 257],
-        ['tokenizer.ggml.eos_token_id', 'u32', 257],
-        ['tokenizer.ggml.add_bos_token', 'bool', false],
-      ],
-      tensors,
-    }),
-  );
+  const file = writeGguf({
+    metadata: [
+      ['general.architecture', 'string', 'bitnet'],
+      ['bitnet.vocab_size', 'u32', vocabSize],
+      ['bitnet.context_length', 'u32', 64],
+      ['bitnet.embedding_length', 'u32', width],
+      ['bitnet.block_count', 'u32', layers],
+      ['bitnet.feed_forward_length', 'u32', feedForward],
+      ['bitnet.attention.head_count', 'u32', heads],
+      ['bitnet.attention.head_count_kv', 'u32', kvHeads],
+      ['bitnet.attention.layer_norm_rms_epsilon', 'f32', Math.fround(epsilon)],
+      ['bitnet.rope.dimension_count', 'u32', headDim],
+      ['bitnet.rope.freq_base', 'f32', ropeBase],
+      ['tokenizer.ggml.model', 'string', 'gpt2'],
+      ['tokenizer.ggml.pre', 'string', 'default'],
+      ['tokenizer.ggml.tokens', 'array<string>', tokens],
+      ['tokenizer.ggml.token_type', 'array<i32>', tokens.map((token) => (token === '<s>' ? 3 : 1))],
+      ['tokenizer.ggml.merges', 'array<string>', ['t h']],
+      ['tokenizer.ggml.bos_token_id', 'u32', 257],
+      ['tokenizer.ggml.eos_token_id', 'u32', 257],
+      ['tokenizer.ggml.add_bos_token', 'bool', false],
+    ],
+    tensors,
+  });
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of file) chunks.push(chunk);
   return Buffer.concat(chunks);
 }
 
@@ -124,14 +124,14 @@ function byteSymbols(): string[] {
  */
 export async function checkKnownAnswer(
   process: ReferenceProcess,
-  kv: ContextSettings['kv'],
+  kv: CacheType,
   signal?: AbortSignal,
 ): Promise<number> {
   const folder = await mkdtemp(join(tmpdir(), 'bittern-known-answer-'));
   try {
     const model = join(folder, 'known.gguf');
     await writeFile(model, await knownModel());
-    const context = { contextLength: 64, microBatch: 64, threads: 1, kv };
+    const context = { contextLength: 64, microBatch: 64, threads: 1, keys: kv, values: kv };
     const { vocabSize } = await process.request<'load'>({ kind: 'load', model, context, hooks: NO_HOOKS }, { signal });
     const { ids } = await process.request<'tokenize'>(
       { kind: 'tokenize', text: KNOWN_TEXT, parseSpecial: false, addSpecial: true },

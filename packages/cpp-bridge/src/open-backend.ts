@@ -8,7 +8,7 @@ import { checkKnownAnswer } from './known-answer.ts';
 import type { ReferenceLibrary } from './library.ts';
 import { ReferenceProcess } from './process.ts';
 import { ProcessBackend } from './process-backend.ts';
-import type { ContextSettings } from './protocol.ts';
+import type { CacheType, ContextSettings } from './protocol.ts';
 
 export interface OpenBackendOptions {
   /** GGUF file that the library itself can read. */
@@ -26,7 +26,8 @@ export interface OpenBackendOptions {
 
 interface Parts {
   readonly library: ReferenceLibrary;
-  readonly kv: ContextSettings['kv'];
+  readonly keys: CacheType;
+  readonly values: CacheType;
   readonly hooks?: GraphHooks | undefined;
   readonly capabilities: BackendCapabilities;
   readonly numerics: (systemInfo: string) => BackendInfo['numerics'];
@@ -35,7 +36,7 @@ interface Parts {
 /** Starts a child, verifies the library with the known-answer model, and loads the model. Nothing is left on failure. */
 export async function openBackend(
   { model, contextLength = 512, microBatch = 512, threads = 1, timeoutMs, signal, ...unknown }: OpenBackendOptions,
-  { library, kv, hooks = NO_HOOKS, capabilities, numerics }: Parts,
+  { library, keys, values, hooks = NO_HOOKS, capabilities, numerics }: Parts,
 ): Promise<Backend> {
   const [key] = Object.keys(unknown);
   if (key !== undefined) throw new TypeError(`Unknown option "${key}".`);
@@ -44,14 +45,14 @@ export async function openBackend(
   }
   signal?.throwIfAborted();
   const path = resolve(model);
-  const context: ContextSettings = { contextLength, microBatch, threads, kv };
+  const context: ContextSettings = { contextLength, microBatch, threads, keys, values };
   const process = new ReferenceProcess({
     name: library.origin,
     ...(timeoutMs === undefined ? {} : { timeoutMs }),
   });
   try {
     const version = await process.request<'open'>({ kind: 'open', library }, { signal });
-    const knownAnswerError = await checkKnownAnswer(process, kv, signal);
+    const knownAnswerError = await checkKnownAnswer(process, library.generation === 'new' ? 'f32' : 'f16', signal);
     const { vocabSize } = await process.request<'load'>({ kind: 'load', model: path, context, hooks }, { signal });
     const { llama, ggml, ggmlBase, cpu } = library.files;
     const files: LibraryFile[] = [];

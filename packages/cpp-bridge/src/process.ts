@@ -15,6 +15,7 @@ import {
 export const DEFAULT_TIMEOUT_MS = 600_000;
 const MAX_TIMEOUT_MS = 2 ** 31 - 1;
 const KEPT_STDERR_LENGTH = 8192;
+const SHOWN_LENGTH = 500;
 /** After its end, a process that it started may still hold its stderr open. */
 const CLOSE_GRACE_MS = 500;
 /** ggml's: `file:line: GGML_ASSERT(…) failed`; of glibc and of sanitizers too. */
@@ -27,6 +28,8 @@ export interface ProcessOptions {
   readonly timeoutMs?: number;
   /** The child's program. Default: the bridge's own. */
   readonly program?: URL;
+  /** Added to the child's environment. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 export interface RequestOptions {
@@ -58,7 +61,7 @@ export class ReferenceProcess {
   /** Why there will be no more answers. */
   #end: { readonly reason: unknown } | undefined;
 
-  constructor({ name, timeoutMs = DEFAULT_TIMEOUT_MS, program = defaultProgram() }: ProcessOptions) {
+  constructor({ name, timeoutMs = DEFAULT_TIMEOUT_MS, program = defaultProgram(), env = {} }: ProcessOptions) {
     if (!(timeoutMs > 0 && timeoutMs <= MAX_TIMEOUT_MS)) {
       throw new RangeError(`timeoutMs is ${timeoutMs}; it must be from 1 to ${MAX_TIMEOUT_MS}.`);
     }
@@ -70,7 +73,7 @@ export class ReferenceProcess {
       // None of the parent's: an inspector's port, a loader.
       execArgv: [],
       // A backtrace would start a debugger on the dying child, and wait for it.
-      env: { ...process.env, GGML_NO_BACKTRACE: '1' },
+      env: { ...process.env, GGML_NO_BACKTRACE: '1', ...env },
     });
     this.#child.stderr!.setEncoding('utf8');
     this.#child.stderr!.on('data', (text: string) => {
@@ -199,7 +202,7 @@ export class ReferenceProcess {
   #describeEnd(code: number | null, signal: NodeJS.Signals | null): BridgeError {
     const lines = this.#stderr.split('\n').filter((line) => line.trim() !== '');
     const telling = lines.findLast((line) => TELLS_THE_END.test(line)) ?? lines.at(-1);
-    const said = telling === undefined ? 'It said nothing.' : `It said: ${telling.trim()}`;
+    const said = telling === undefined ? 'It said nothing.' : `It said: ${telling.trim().slice(-SHOWN_LENGTH)}`;
     const [errorCode, how]: [BridgeErrorCode, string] =
       signal === null ? ['BRIDGE_EXITED', `exited with code ${code}`] : ['BRIDGE_ABORTED', `was ended by ${signal}`];
     return new BridgeError(errorCode, `${this.#name} ${how} (${this.#doing}). ${said}`, { cause: this.#stderr });

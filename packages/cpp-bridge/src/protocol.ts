@@ -22,8 +22,11 @@ export interface ContextSettings {
   /** Tokens that are evaluated in one run of the graph. */
   readonly microBatch: number;
   readonly threads: number;
-  readonly kv: 'f16' | 'f32';
+  /** Types of the cache. */
+  readonly keys: CacheType;
+  readonly values: CacheType;
 }
+export type CacheType = 'f16' | 'f32';
 
 /** Which result of the graph: its name, which of those with this name in a run, and the number of the run. */
 export interface NodeKey {
@@ -212,8 +215,8 @@ const REQUESTS: { readonly [Kind in RequestKind]: (value: unknown) => RequestBod
   },
   load(value) {
     const of = fields(value, 'load', [...COMMON, 'model', 'context', 'hooks']);
-    const context = fields(of['context'], 'context', ['contextLength', 'microBatch', 'threads', 'kv']);
-    const hooks = fields(of['hooks'], 'hooks', ['reluSquared', 'int8Activations']);
+    const context = fields(of['context'], 'context', ['contextLength', 'microBatch', 'threads', 'keys', 'values']);
+    const hooks = fields(of['hooks'], 'hooks', ['reluSquared', 'int8Activations', 'halfValues']);
     return {
       kind: 'load',
       model: text(of['model'], 'model'),
@@ -221,11 +224,13 @@ const REQUESTS: { readonly [Kind in RequestKind]: (value: unknown) => RequestBod
         contextLength: count(context['contextLength'], 'contextLength'),
         microBatch: count(context['microBatch'], 'microBatch'),
         threads: count(context['threads'], 'threads'),
-        kv: oneOf(context['kv'], 'kv', ['f16', 'f32']),
+        keys: oneOf(context['keys'], 'keys', ['f16', 'f32']),
+        values: oneOf(context['values'], 'values', ['f16', 'f32']),
       },
       hooks: {
         reluSquared: flag(hooks['reluSquared'], 'reluSquared'),
         int8Activations: flag(hooks['int8Activations'], 'int8Activations'),
+        halfValues: flag(hooks['halfValues'], 'halfValues'),
       },
     };
   },

@@ -11,7 +11,7 @@ const CAPABILITIES: BackendCapabilities = {
   architectures: ['bitnet', 'bitnet-25', 'bitnet-b1.58', 'llama'],
   ternaryTypes: ['F32', 'F16', 'I2_S', 'TL1'],
   // Without flash attention the old generation has its values in f16 only.
-  kv: ['f16'],
+  cacheTypes: ['f16'],
   hooks: true,
 };
 
@@ -21,7 +21,13 @@ const CAPABILITIES: BackendCapabilities = {
  * @throws BridgeError
  */
 export async function openBitnet({ library, ...options }: OpenBitnetOptions): Promise<Backend> {
-  return await openBackend(options, { library, kv: 'f16', capabilities: CAPABILITIES, numerics: numericsOf });
+  return await openBackend(options, {
+    library,
+    keys: 'f16',
+    values: 'f16',
+    capabilities: CAPABILITIES,
+    numerics: numericsOf,
+  });
 }
 
 /**

@@ -2,13 +2,15 @@ import type { Backend, BackendCapabilities } from '../backend.ts';
 import type { GraphHooks } from '../hooks.ts';
 import type { ReferenceLibrary } from '../library.ts';
 import { npmLibrary } from '../npm-library.ts';
+import type { CacheType } from '../protocol.ts';
 import { openBackend, type OpenBackendOptions } from '../open-backend.ts';
 
 export interface OpenLlamaOptions extends OpenBackendOptions {
   /** Default: the npm package's, with its CPU variant `haswell`. */
   readonly library?: ReferenceLibrary;
-  /** Type of the key/value cache. Default: f32, llama.cpp's own is f16. */
-  readonly kv?: 'f16' | 'f32';
+  /** Types of the key/value cache. Default: f32, llama.cpp's own are f16. */
+  readonly keys?: CacheType;
+  readonly values?: CacheType;
   /** Default: none, the graph is llama.cpp's own. */
   readonly hooks?: GraphHooks;
 }
@@ -16,7 +18,7 @@ export interface OpenLlamaOptions extends OpenBackendOptions {
 const CAPABILITIES: BackendCapabilities = {
   architectures: ['bitnet', 'llama'],
   ternaryTypes: ['F32', 'F16', 'TQ1_0', 'TQ2_0'],
-  kv: ['f16', 'f32'],
+  cacheTypes: ['f16', 'f32'],
   hooks: true,
 };
 
@@ -25,10 +27,17 @@ const CAPABILITIES: BackendCapabilities = {
  *
  * @throws BridgeError
  */
-export async function openLlama({ library, kv = 'f32', hooks, ...options }: OpenLlamaOptions): Promise<Backend> {
+export async function openLlama({
+  library,
+  keys = 'f32',
+  values = 'f32',
+  hooks,
+  ...options
+}: OpenLlamaOptions): Promise<Backend> {
   return await openBackend(options, {
     library: library ?? (await npmLibrary()),
-    kv,
+    keys,
+    values,
     hooks,
     capabilities: CAPABILITIES,
     numerics: () => null,

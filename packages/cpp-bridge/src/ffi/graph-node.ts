@@ -5,7 +5,6 @@ import type { Address, NativeLibrary } from './native-library.ts';
 import type { Native } from './symbols.ts';
 
 const GGML_TYPE_F32 = 0;
-/** More bytes than any struct ggml_tensor that was seen, and fewer than ggml's allocation of one with its header. */
 const DIMENSIONS = 4;
 /** These compute nothing: they name, cut or copy what another node computed. */
 const VIEWS = new Set(['NONE', 'VIEW', 'RESHAPE', 'PERMUTE', 'TRANSPOSE', 'CPY', 'SET_ROWS']);
@@ -38,6 +37,13 @@ export class GraphNodes {
   /** ggml's operation, for example `MUL_MAT`. */
   op(tensor: Address): string {
     return this.#opName(koffi.decode(tensor, this.#offset('op'), 'int') as number);
+  }
+
+  /** Names of the weight and the input that a product of matrices has; undefined for another node. */
+  product(tensor: Address): { readonly weight: string; readonly input: string } | undefined {
+    if (this.op(tensor) !== 'MUL_MAT') return undefined;
+    const [weight, input] = [0, 1].map((index) => this.#source(tensor, index));
+    return { weight: this.name(weight!), input: this.name(input!) };
   }
 
   /** Whether the node computes f32 values that its author named. */
@@ -98,6 +104,10 @@ export class GraphNodes {
     return Array.from({ length: DIMENSIONS }, (_, axis) =>
       Number(koffi.decode(tensor, this.#offset(field) + 8 * axis, type)),
     );
+  }
+
+  #source(tensor: Address, index: number): Address {
+    return koffi.decode(tensor, this.#offset('src') + 8 * index, 'void *') as Address;
   }
 
   #offset(field: string): number {

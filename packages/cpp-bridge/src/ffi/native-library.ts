@@ -26,7 +26,7 @@ export interface NativeContext {
 }
 
 /** ggml's number of the type F32, and of F16: `type_k` and `type_v` take the same. */
-const GGML_TYPE_OF_KV = { f32: 0, f16: 1 } as const;
+const GGML_TYPES = { f32: 0, f16: 1 } as const;
 /** `LLAMA_FLASH_ATTN_TYPE_DISABLED`; in the old API the field is a bool. */
 const FLASH_ATTENTION_OFF = 0;
 
@@ -56,8 +56,8 @@ export class NativeLibrary {
   readonly #modelParameters: CType;
   readonly #contextParameters: CType;
   readonly #functions: Functions;
-  /** The library has only their addresses: this keeps them from the garbage collector during a call. */
-  #batchArrays: readonly ArrayBufferView[] = [];
+  /** The library has only the addresses of a batch's arrays: this keeps the garbage collector from them during a call. */
+  readonly #inCall: ArrayBufferView[] = [];
 
   /** @throws BridgeError BRIDGE_BAD_LIBRARY, BRIDGE_MISSING_SYMBOL, BRIDGE_WRONG_LIBRARY, BRIDGE_ABI_MISMATCH, BRIDGE_REFUSED */
   constructor(library: ReferenceLibrary) {
@@ -116,8 +116,8 @@ export class NativeLibrary {
       n_ubatch: settings.microBatch,
       n_threads: settings.threads,
       n_threads_batch: settings.threads,
-      type_k: GGML_TYPE_OF_KV[settings.kv],
-      type_v: GGML_TYPE_OF_KV[settings.kv],
+      type_k: GGML_TYPES[settings.keys],
+      type_v: GGML_TYPES[settings.values],
     };
     for (const [name, value] of Object.entries(values)) parameters.set(name, value);
     const flash = ['flash_attn_type', 'flash_attn'].find((name) => parameters.has(name));
@@ -176,8 +176,13 @@ export class NativeLibrary {
     batch.set('n_tokens', count);
     const arrays = { token, pos: positions, n_seq_id: sequenceCounts, seq_id: sequences, logits };
     for (const [name, values] of Object.entries(arrays)) batch.set(name, koffi.address(values));
-    this.#batchArrays = [...Object.values(arrays), sequence];
-    const status = this.#functions.decode(context, argumentOf(batch));
+    this.#inCall.push(...Object.values(arrays), sequence);
+    let status: number;
+    try {
+      status = this.#functions.decode(context, argumentOf(batch));
+    } finally {
+      this.#inCall.length = 0;
+    }
     if (status !== 0) throw this.#refused(`llama_decode returned ${status} for ${count} ids at position ${position}`);
   }
 

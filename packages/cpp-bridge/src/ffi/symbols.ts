@@ -3,7 +3,8 @@ import type { ReferenceLibrary } from '../library.ts';
 import { BridgeError } from '../errors.ts';
 
 type Loaded = ReturnType<typeof koffi.load>;
-export type CType = Parameters<typeof koffi.pointer>[0];
+/** A C type by koffi's name for it, or as an object. */
+export type CType = string | ReturnType<typeof koffi.proto>;
 export type Native<Arguments extends unknown[], Result> = (...values: Arguments) => Result;
 
 /** The functions of a reference's shared libraries, found in whichever of them exports the name. */
