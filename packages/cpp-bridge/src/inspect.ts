@@ -13,6 +13,7 @@ import { GENERATION_FUNCTIONS, generationOf, readHeaderLayouts } from './headers
 import type { ApiGeneration, ReferenceLibrary } from './library.ts';
 import { findLibraries, type LibraryFiles } from './library-files.ts';
 import type { Place } from './places.ts';
+import { refuseUnknownOptions } from './unknown-options.ts';
 
 /** A library file of a reference. */
 export interface InspectedFile {
@@ -88,7 +89,11 @@ export async function referenceIn(place: Place, options: InspectOptions = {}): P
  * Looks at a reference without loading it: files, formats, symbols, struct layouts. Never throws for what is wrong with it:
  * that is `error`, next to what was found before.
  */
-export async function inspect(place: Place, { cpuVariant, signal }: InspectOptions = {}): Promise<Inspection> {
+export async function inspect(
+  place: Place,
+  { cpuVariant, signal, ...unknown }: InspectOptions = {},
+): Promise<Inspection> {
+  refuseUnknownOptions(unknown);
   const found: { -readonly [Key in keyof Inspection]: Inspection[Key] } = {
     place,
     files: [],

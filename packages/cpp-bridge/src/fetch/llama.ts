@@ -5,6 +5,7 @@ import { inspect } from '../inspect.ts';
 import type { Environment } from '../paths.ts';
 import { NPM_PACKAGE as name, NPM_VERSION } from '../npm-library.ts';
 import { fetchedLlama, fetchedLlamaFolder, hasLlamaPackage, type Place } from '../places.ts';
+import { refuseUnknownOptions } from '../unknown-options.ts';
 import { digestsOf, readRecord, writeRecord } from './record.ts';
 import { runCommand } from './run-command.ts';
 
@@ -27,9 +28,10 @@ export interface FetchOptions {
  * @throws BridgeError BRIDGE_FETCH_FAILED, BRIDGE_UNSUPPORTED; rejects with `signal.reason`
  */
 export async function fetchLlama(
-  { env, force = false, signal, onProgress, onOutput }: FetchOptions,
+  { env, force = false, signal, onProgress, onOutput, ...unknown }: FetchOptions,
   version: string = NPM_VERSION,
 ): Promise<Place> {
+  refuseUnknownOptions(unknown);
   if (!hasLlamaPackage()) {
     throw new BridgeError(
       'BRIDGE_UNSUPPORTED',
