@@ -6,6 +6,15 @@ export {
   type AbiStruct,
   type AbiStructName,
 } from './abi-layouts.ts';
+export { FOLDER_VARIABLE } from './config-file.ts';
+export { BridgeError, type BridgeErrorCode } from './errors.ts';
+export { bitnetFolder, type BitnetSource, fetchBitnet } from './fetch/bitnet.ts';
+export { fetchLlama, type FetchOptions } from './fetch/llama.ts';
+export type { FetchRecord } from './fetch/record.ts';
+export { removeFetched } from './fetch/remove.ts';
+export { findReference } from './find-reference.ts';
+export type { InspectedFile, Inspection, InspectOptions } from './inspect.ts';
+export type { ApiGeneration, LibraryBackend, ReferenceLibrary } from './library.ts';
 export type {
   Backend,
   BackendCapabilities,
@@ -18,18 +27,18 @@ export type {
 } from './backend.ts';
 export { openBitnet, type OpenBitnetOptions, numericsOf } from './backends/bitnet.ts';
 export { openLlama, type OpenLlamaOptions } from './backends/llama.ts';
-export { FOLDER_VARIABLE } from './config-file.ts';
-export { BridgeError, type BridgeErrorCode } from './errors.ts';
-export { bitnetFolder, type BitnetSource, fetchBitnet } from './fetch/bitnet.ts';
-export { fetchLlama, type FetchOptions } from './fetch/llama.ts';
-export type { FetchRecord } from './fetch/record.ts';
-export { removeFetched } from './fetch/remove.ts';
-export { findReference } from './find-reference.ts';
 export type { GraphHooks } from './hooks.ts';
-export type { InspectedFile, Inspection, InspectOptions } from './inspect.ts';
-export type { ApiGeneration, LibraryBackend, ReferenceLibrary } from './library.ts';
-export { DEFAULT_CPU_VARIANT, NPM_PACKAGE, NPM_VERSION, npmLibrary } from './npm-library.ts';
+export { NPM_PACKAGE, NPM_VERSION } from './npm-library.ts';
 export type { OpenBackendOptions } from './open-backend.ts';
+export type { CacheType, ContextSettings, EvaluationMode, LibraryVersion, NodeKey, NodeValues } from './protocol.ts';
+export type { I2sPacking } from './translate/ternary-decode.ts';
+export type { TernaryTarget } from './translate/ternary-encode.ts';
+export {
+  translateBitnet,
+  translateBitnetFile,
+  type TranslateOptions,
+  type Translation,
+} from './translate/translate-bitnet.ts';
 export type { Environment } from './paths.ts';
 export { fetchedLlamaFolder, type Place } from './places.ts';
 export {
@@ -39,16 +48,7 @@ export {
   type PreflightReport,
   type PreflightStatus,
 } from './preflight.ts';
-export type { CacheType, ContextSettings, EvaluationMode, LibraryVersion, NodeKey, NodeValues } from './protocol.ts';
 export { type RunOptions, type RunResult, runReference } from './run-reference.ts';
 export { type Exports, exportsFor, exportStatements, type UsableReference } from './setup/exports.ts';
 export { findUsable, type Search } from './setup/find-usable.ts';
 export { exportStatement, type Shell, SHELLS } from './setup/quote.ts';
-export type { I2sPacking } from './translate/ternary-decode.ts';
-export type { TernaryTarget } from './translate/ternary-encode.ts';
-export {
-  translateBitnet,
-  translateBitnetFile,
-  type TranslateOptions,
-  type Translation,
-} from './translate/translate-bitnet.ts';

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { compareVersions, readElf } from '../src/elf.ts';
 import { BridgeError } from '../src/errors.ts';
-import { npmLibrary } from '../src/npm-library.ts';
+import { npmReference } from './npm-reference.ts';
 import { elfLibrary, type ElfSpec } from './elf-writer.ts';
 
 const SPEC: ElfSpec = {
@@ -60,7 +60,7 @@ describe('a shared library', () => {
   });
 
   test('of llama.cpp itself', async () => {
-    const { files } = await npmLibrary();
+    const { files } = await npmReference();
     const llama = readElf(await readFile(files.llama), files.llama);
     // `readelf -d`, `readelf -V` and `readelf --dyn-syms` of binutils 2.40 say so.
     expect(llama).toMatchObject({ machine: 'x64', soname: 'libllama.v0.5.0.so', runpath: ['$ORIGIN', ''] });

@@ -9,10 +9,9 @@ import { fetchBitnet } from '../src/fetch/bitnet.ts';
 import { fetchLlama } from '../src/fetch/llama.ts';
 import { removeFetched } from '../src/fetch/remove.ts';
 import { runCommand } from '../src/fetch/run-command.ts';
-import { npmLibrary } from '../src/npm-library.ts';
 import { preflightAt } from '../src/preflight.ts';
 import { fakeFiles, temporaryFolder, writeFiles } from './fake-reference.ts';
-import { HAS_NPM_LIBRARY } from './platform.ts';
+import { HAS_NPM_LIBRARY, npmReference } from './npm-reference.ts';
 
 /** The user's own, with a home folder that is removed. */
 async function environment(): Promise<Record<string, string> & { HOME: string }> {
@@ -171,7 +170,7 @@ describe.runIf(HAS_NPM_LIBRARY)('llama.cpp from npm', () => {
   /** A registry with the one package, packed from what is installed: npm itself needs no network then. */
   async function registry(): Promise<{ url: string; integrity: () => string }> {
     const folder = await temporaryFolder();
-    const root = join((await npmLibrary()).files.llama, '../../..');
+    const root = join((await npmReference()).files.llama, '../../..');
     const { stdout } = await promisify(execFile)('npm', [
       'pack',
       '--json',

@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { chooseCpuVariant } from '../src/cpu-variant.ts';
 import { LLAMA_0_5_0_LAYOUTS } from '../src/ffi/layouts-llama-0.5.0.ts';
 import { inspect, referenceIn } from '../src/inspect.ts';
-import { npmLibrary } from '../src/npm-library.ts';
+import { npmReference } from './npm-reference.ts';
 import { elfLibrary } from './elf-writer.ts';
 import { fakeReference, GGML_FUNCTIONS, LLAMA_FUNCTIONS, temporaryFolder, writeFiles } from './fake-reference.ts';
 import { OLD_LAYOUTS } from './header-writer.ts';
@@ -60,7 +60,7 @@ describe('what is found', () => {
   });
 
   test('the npm package: the same as the bridge takes by itself', async () => {
-    const library = await npmLibrary();
+    const library = await npmReference();
     const folder = join(library.files.llama, '..');
     const found = await inspect({ backend: 'llama', kind: 'npm', folder, origin: library.origin });
     expect(found).toMatchObject({ release: 'v0.5.0', layoutSource: 'table of v0.5.0', error: undefined });

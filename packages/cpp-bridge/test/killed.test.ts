@@ -6,12 +6,12 @@ import { BridgeError } from '../src/errors.ts';
 import { NO_HOOKS } from '../src/hooks.ts';
 import { KNOWN_MODEL, knownModel } from '../src/known-answer.ts';
 import type { ReferenceLibrary } from '../src/library.ts';
-import { npmLibrary } from '../src/npm-library.ts';
 import { ReferenceProcess } from '../src/process.ts';
 import type { RequestBody } from '../src/protocol.ts';
+import { HAS_NPM_LIBRARY, npmReference } from './npm-reference.ts';
 
 /*
- * The real worker with the real library, ended at every message of a session, before it and after it. Whatever was
+ * The bridge's worker with the real library, ended at every message of a session, before it and after it. Whatever was
  * answered whole before may stand; the request during which it ended fails, and so do those that follow.
  */
 
@@ -19,10 +19,11 @@ let folder: string;
 let requests: readonly RequestBody[];
 
 beforeAll(async () => {
+  if (!HAS_NPM_LIBRARY) return;
   folder = await mkdtemp(join(tmpdir(), 'bittern-killed-'));
   const model = join(folder, 'known.gguf');
   await writeFile(model, await knownModel());
-  const library: ReferenceLibrary = await npmLibrary();
+  const library: ReferenceLibrary = await npmReference();
   const context = { contextLength: 64, microBatch: 64, threads: 1, keys: 'f32', values: 'f32' } as const;
   const ids = [1, 2];
   requests = [
@@ -36,7 +37,7 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  await rm(folder, { recursive: true, force: true });
+  if (HAS_NPM_LIBRARY) await rm(folder, { recursive: true, force: true });
 });
 
 /** Messages with which each request is answered: an item and its one part for each array, and the end. */
@@ -68,47 +69,49 @@ async function session(die: string, timeoutMs?: number): Promise<{ answered: num
   };
 }
 
-test('the session has as many messages as are counted here', async () => {
-  expect(await session('SIGKILL after 1000')).toEqual({ answered: requests.length, reasons: [] });
-  // Its very last message is number TOTAL - 1: without it the session is not whole, and there is none after it.
-  expect((await session(`SIGKILL before ${TOTAL - 1}`)).answered).toBe(requests.length - 1);
-  expect((await session(`SIGKILL before ${TOTAL}`)).answered).toBe(requests.length);
-});
-
-/** Requests that are whole when the first `count` messages have come. */
-function wholeAfter(count: number): number {
-  let left = count;
-  return Object.values(MESSAGES).findIndex((messages) => (left -= messages) < 0);
-}
-
-const EVERY_MESSAGE = Array.from({ length: TOTAL }, (_, number) => number);
-
-describe.each([
-  ['SIGKILL', 'BRIDGE_ABORTED', EVERY_MESSAGE],
-  // Node sends what is queued before it exits; a signal does not wait for that.
-  ['exit', 'BRIDGE_EXITED', EVERY_MESSAGE],
-  ['SIGABRT', 'BRIDGE_ABORTED', [0, TOTAL - 2]],
-  ['disconnect', 'BRIDGE_EXITED', [0, TOTAL - 2]],
-] as const)('%s', (how, code, numbers) => {
-  test.concurrent.each(numbers)('before message %i', async (number) => {
-    const { answered, reasons } = await session(`${how} before ${number}`);
-    expect(answered).toBe(wholeAfter(number));
-    expect(reasons.length).toBeGreaterThan(0);
-    for (const reason of reasons) {
-      expect(reason).toBeInstanceOf(BridgeError);
-      expect((reason as BridgeError).code).toBe(code);
-    }
+describe.runIf(HAS_NPM_LIBRARY)('the real worker', () => {
+  test('the session has as many messages as are counted here', async () => {
+    expect(await session('SIGKILL after 1000')).toEqual({ answered: requests.length, reasons: [] });
+    // Its very last message is number TOTAL - 1: without it the session is not whole, and there is none after it.
+    expect((await session(`SIGKILL before ${TOTAL - 1}`)).answered).toBe(requests.length - 1);
+    expect((await session(`SIGKILL before ${TOTAL}`)).answered).toBe(requests.length);
   });
-});
 
-test('the requests after an end in mid-session fail too, though all that were sent had been answered', async () => {
-  const { answered, reasons } = await session(`SIGKILL after ${TOTAL - 1 - MESSAGES.trace}`);
-  expect(answered).toBeLessThanOrEqual(requests.length - 1);
-  expect(reasons.at(-1)).toMatchObject({ code: 'BRIDGE_ABORTED' });
-});
+  /** Requests that are whole when the first `count` messages have come. */
+  function wholeAfter(count: number): number {
+    let left = count;
+    return Object.values(MESSAGES).findIndex((messages) => (left -= messages) < 0);
+  }
 
-test('a child that hangs in mid-answer is killed by time-out', async () => {
-  const { answered, reasons } = await session(`hang before ${TOTAL - 2}`, 2000);
-  expect(answered).toBe(requests.length - 1);
-  expect(reasons).toMatchObject([{ code: 'BRIDGE_TIMED_OUT' }]);
+  const EVERY_MESSAGE = Array.from({ length: TOTAL }, (_, number) => number);
+
+  describe.each([
+    ['SIGKILL', 'BRIDGE_ABORTED', EVERY_MESSAGE],
+    // Node sends what is queued before it exits; a signal does not wait for that.
+    ['exit', 'BRIDGE_EXITED', EVERY_MESSAGE],
+    ['SIGABRT', 'BRIDGE_ABORTED', [0, TOTAL - 2]],
+    ['disconnect', 'BRIDGE_EXITED', [0, TOTAL - 2]],
+  ] as const)('%s', (how, code, numbers) => {
+    test.concurrent.each(numbers)('before message %i', async (number) => {
+      const { answered, reasons } = await session(`${how} before ${number}`);
+      expect(answered).toBe(wholeAfter(number));
+      expect(reasons.length).toBeGreaterThan(0);
+      for (const reason of reasons) {
+        expect(reason).toBeInstanceOf(BridgeError);
+        expect((reason as BridgeError).code).toBe(code);
+      }
+    });
+  });
+
+  test('the requests after an end in mid-session fail too, though all that were sent had been answered', async () => {
+    const { answered, reasons } = await session(`SIGKILL after ${TOTAL - 1 - MESSAGES.trace}`);
+    expect(answered).toBeLessThanOrEqual(requests.length - 1);
+    expect(reasons.at(-1)).toMatchObject({ code: 'BRIDGE_ABORTED' });
+  });
+
+  test('a child that hangs in mid-answer is killed by time-out', async () => {
+    const { answered, reasons } = await session(`hang before ${TOTAL - 2}`, 2000);
+    expect(answered).toBe(requests.length - 1);
+    expect(reasons).toMatchObject([{ code: 'BRIDGE_TIMED_OUT' }]);
+  });
 });

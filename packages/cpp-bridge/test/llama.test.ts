@@ -8,11 +8,10 @@ import { openLlama, type OpenLlamaOptions } from '../src/backends/llama.ts';
 import { NO_HOOKS } from '../src/hooks.ts';
 import { KNOWN_IDS, KNOWN_MODEL, KNOWN_TEXT, knownModel, knownTensors } from '../src/known-answer.ts';
 import { KNOWN_LOGITS } from '../src/known-logits.ts';
-import { npmLibrary } from '../src/npm-library.ts';
 import { ReferenceProcess } from '../src/process.ts';
 import type { EvaluationMode } from '../src/protocol.ts';
 import { type ReferenceVariant, referenceLogits } from './f64-reference.ts';
-import { HAS_NPM_LIBRARY } from './platform.ts';
+import { HAS_NPM_LIBRARY, npmReference } from './npm-reference.ts';
 
 test('the known logits are those of the f64 reference', () => {
   const rows = referenceLogits(KNOWN_MODEL, knownTensors(), KNOWN_IDS);
@@ -30,7 +29,7 @@ describe.runIf(HAS_NPM_LIBRARY)('llama.cpp from npm', () => {
   const opened: Backend[] = [];
 
   async function open(options: Partial<OpenLlamaOptions> = {}): Promise<Backend> {
-    const backend = await openLlama({ model, ...options });
+    const backend = await openLlama({ model, library: await npmReference(), ...options });
     opened.push(backend);
     return backend;
   }
@@ -239,7 +238,7 @@ describe.runIf(HAS_NPM_LIBRARY)('llama.cpp from npm', () => {
   });
 
   test('a layout that is not the library’s is refused before it is used', async () => {
-    const library = await npmLibrary();
+    const library = await npmReference();
     const { llama_context_params: context } = library.layouts;
     const {
       n_batch: first,
@@ -260,7 +259,7 @@ describe.runIf(HAS_NPM_LIBRARY)('llama.cpp from npm', () => {
   });
 
   test('a layout that only the known answer can tell from the right one is refused too', async () => {
-    const library = await npmLibrary();
+    const library = await npmReference();
     const { llama_batch: batch } = library.layouts;
     const { token, pos } = batch.fields;
     // Both are pointers to as many i32: what is read as ids are the positions.
@@ -270,7 +269,7 @@ describe.runIf(HAS_NPM_LIBRARY)('llama.cpp from npm', () => {
   });
 
   test('a library given as another backend or generation is refused', async () => {
-    const library = await npmLibrary();
+    const library = await npmReference();
     await expect(open({ library: { ...library, backend: 'bitnet' } })).rejects.toMatchObject({
       code: 'BRIDGE_WRONG_LIBRARY',
     });
@@ -279,13 +278,13 @@ describe.runIf(HAS_NPM_LIBRARY)('llama.cpp from npm', () => {
     });
     const files = { ...library.files, llama: join(folder, 'known.gguf') };
     await expect(open({ library: { ...library, files } })).rejects.toMatchObject({ code: 'BRIDGE_BAD_LIBRARY' });
-    await expect(npmLibrary({ cpuVariant: 'z80' })).rejects.toMatchObject({ code: 'BRIDGE_NOT_FOUND' });
+    await expect(npmReference({ cpuVariant: 'z80' })).rejects.toMatchObject({ code: 'BRIDGE_NOT_FOUND' });
   });
 
   test('an assertion of the library ends the child, and is what the error says', async () => {
     const child = new ReferenceProcess({ name: 'llama.cpp' });
     const context = { contextLength: 256, microBatch: 512, threads: 1, keys: 'f32', values: 'f32' } as const;
-    await child.request({ kind: 'open', library: await npmLibrary() });
+    await child.request({ kind: 'open', library: await npmReference() });
     await child.request({ kind: 'load', model, context, hooks: NO_HOOKS });
     const ids = Array.from({ length: 300 }, () => 1);
     const error = await child.request({ kind: 'evaluate', ids, mode: 'batch-all' }).catch((reason: unknown) => reason);

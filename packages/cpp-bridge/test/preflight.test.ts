@@ -2,11 +2,11 @@ import { cp, realpath, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { findReference } from '../src/find-reference.ts';
-import { npmLibrary } from '../src/npm-library.ts';
 import { preflight, type PreflightReport } from '../src/preflight.ts';
 import { findUsable } from '../src/setup/find-usable.ts';
 import { CODE } from './elf-writer.ts';
 import { fakeReference, LLAMA_FUNCTIONS, temporaryFolder, writeFiles } from './fake-reference.ts';
+import { npmReference } from './npm-reference.ts';
 
 /** An environment with an empty home folder. */
 async function emptyEnvironment(): Promise<{ HOME: string }> {
@@ -15,7 +15,7 @@ async function emptyEnvironment(): Promise<{ HOME: string }> {
 
 /** The folder of the npm package's libraries. */
 async function npmFolder(): Promise<string> {
-  return join((await npmLibrary()).files.llama, '..');
+  return join((await npmReference()).files.llama, '..');
 }
 
 /** Of a fake bitnet.cpp. */

@@ -1,12 +1,12 @@
 import type { Backend, BackendCapabilities } from '../backend.ts';
+import { findReference } from '../find-reference.ts';
 import type { GraphHooks } from '../hooks.ts';
 import type { ReferenceLibrary } from '../library.ts';
-import { npmLibrary } from '../npm-library.ts';
 import type { CacheType } from '../protocol.ts';
 import { openBackend, type OpenBackendOptions } from '../open-backend.ts';
 
 export interface OpenLlamaOptions extends OpenBackendOptions {
-  /** Default: the npm package's, with its CPU variant `haswell`. */
+  /** Default: what `findReference` finds with the process's environment. */
   readonly library?: ReferenceLibrary;
   /** Types of the key/value cache. Default: f32, llama.cpp's own are f16. */
   readonly keys?: CacheType;
@@ -35,7 +35,7 @@ export async function openLlama({
   ...options
 }: OpenLlamaOptions): Promise<Backend> {
   return await openBackend(options, {
-    library: library ?? (await npmLibrary()),
+    library: library ?? (await findReference('llama', { env: process.env })),
     keys,
     values,
     hooks,
