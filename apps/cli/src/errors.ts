@@ -61,7 +61,9 @@ export function messageOf(error: unknown): string {
   const unusable: boolean = isUnusable(error);
   const problem = isSystemError(error) ? PATH_PROBLEMS[codeOf(error)!] : undefined;
   if (problem !== undefined && 'path' in error) return `${String(error.path)}: ${problem}. Check the path.`;
-  const foreseen = [UsageError, NotComparedError, UnusableReferenceError, RangeError].some((type) => error instanceof type);
+  const foreseen = [UsageError, NotComparedError, UnusableReferenceError, RangeError].some(
+    (type) => error instanceof type,
+  );
   return foreseen || unusable
     ? printable(error.message)
     : `unexpected error, please report it: ${error.stack ?? error.message}`;

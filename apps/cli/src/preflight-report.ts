@@ -64,7 +64,8 @@ function libraryLines({ inspection, run }: PreflightReport, verbose: boolean): s
     ...(run?.numerics == null ? [] : [`numerics ${run.numerics}`]),
   ];
   if (facts.length > 0) lines.push(`  ${facts.join(', ')}`);
-  if (run !== undefined) lines.push(`  known answer: right, largest error ${run.knownAnswerError.toExponential(1)} of the largest logit`);
+  if (run !== undefined)
+    lines.push(`  known answer: right, largest error ${run.knownAnswerError.toExponential(1)} of the largest logit`);
   if (!verbose) return lines;
 
   lines.push(`  folder: ${place.folder}`);
@@ -73,7 +74,11 @@ function libraryLines({ inspection, run }: PreflightReport, verbose: boolean): s
       ...(glibcFloor === undefined ? [] : [`glibc ${glibcFloor}`]),
       ...(glibcxxFloor === undefined ? [] : [`libstdc++ ${glibcxxFloor}`]),
     ];
-    lines.push(`  ${role}: ${path}`, `    SHA-256 ${sha256}`, `    linux-${machine}${needs.length > 0 ? `, needs ${needs.join(' and ')}` : ''}`);
+    lines.push(
+      `  ${role}: ${path}`,
+      `    SHA-256 ${sha256}`,
+      `    linux-${machine}${needs.length > 0 ? `, needs ${needs.join(' and ')}` : ''}`,
+    );
   }
   if (glibc.needed !== undefined) lines.push(`  glibc: needs ${glibc.needed}, here is ${glibc.here ?? 'none'}`);
   if (layoutSource !== undefined) lines.push(`  struct layouts: ${layoutSource}`);
@@ -82,7 +87,9 @@ function libraryLines({ inspection, run }: PreflightReport, verbose: boolean): s
     lines.push(`  ggml: ${run.version.ggml}${run.version.ggmlCommit === null ? '' : ` (${run.version.ggmlCommit})`}`);
   }
   if (run !== undefined) lines.push(`  system: ${run.version.systemInfo.trim()}`);
-  if (record?.source.kind === 'npm') lines.push(`  fetched: ${record.source.package} ${record.source.version}, ${record.source.integrity}`);
-  if (record?.source.kind === 'git') lines.push(`  fetched: ${record.source.repo} ${record.source.commit}`, `  built with: ${record.source.build}`);
+  if (record?.source.kind === 'npm')
+    lines.push(`  fetched: ${record.source.package} ${record.source.version}, ${record.source.integrity}`);
+  if (record?.source.kind === 'git')
+    lines.push(`  fetched: ${record.source.repo} ${record.source.commit}`, `  built with: ${record.source.build}`);
   return lines;
 }

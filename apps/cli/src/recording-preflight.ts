@@ -41,6 +41,13 @@ export async function preflightRecording(
     if (io.signal.aborted || !isUnusable(error)) throw error;
     const code = codeOf(error) ?? 'UNREADABLE';
     const problem = { code, message: messageOf(error) };
-    return { ...found, status: code === 'ENOENT' ? 'missing' : 'broken', problem, next, model: undefined, references: [] };
+    return {
+      ...found,
+      status: code === 'ENOENT' ? 'missing' : 'broken',
+      problem,
+      next,
+      model: undefined,
+      references: [],
+    };
   }
 }

@@ -112,7 +112,11 @@ async function fetch(options: FetchCppOptions, io: Io): Promise<boolean> {
 /** @returns true: that there is nothing is as good */
 async function clean({ backend, version, dir, ref, json }: FetchCppOptions, io: Io): Promise<true> {
   const folder =
-    backend === 'llama' ? fetchedLlamaFolder(io.env, version) : dir === undefined ? bitnetFolder(io.env, ref!) : resolve(dir);
+    backend === 'llama'
+      ? fetchedLlamaFolder(io.env, version)
+      : dir === undefined
+        ? bitnetFolder(io.env, ref!)
+        : resolve(dir);
   const removed = await removeFetched(folder);
   if (json) await writeJson(io, { backend, folder, removed });
   else await io.stdout.write(`${removed ? 'Removed' : 'Nothing to remove:'} ${printable(folder)}\n`);

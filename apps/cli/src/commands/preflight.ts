@@ -74,5 +74,10 @@ function reportOn(backend: Backend, requested: boolean, progress: ProgressLine, 
     progress.show('recording: verifying digests');
     return preflightRecording(io);
   }
-  return preflight(backend satisfies LibraryBackend, { env, requested, signal, onProgress: (what) => progress.show(what) });
+  return preflight(backend satisfies LibraryBackend, {
+    env,
+    requested,
+    signal,
+    onProgress: (what) => progress.show(what),
+  });
 }

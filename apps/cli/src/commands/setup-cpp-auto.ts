@@ -80,7 +80,9 @@ async function usable(backend: LibraryBackend, requested: boolean, io: Io): Prom
   for (const rejected of search.rejected) io.stderr.write(textOf(rejected, false));
   if (search.usable !== undefined) return search.usable;
   if (search.isMisconfigured) {
-    throw new UnusableReferenceError(`What is set for ${backend} cannot be used, so nothing was printed. Correct or unset it.`);
+    throw new UnusableReferenceError(
+      `What is set for ${backend} cannot be used, so nothing was printed. Correct or unset it.`,
+    );
   }
   if (backend === 'bitnet') {
     const message =
