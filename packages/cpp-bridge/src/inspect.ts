@@ -261,8 +261,15 @@ export async function sha256OfFile(path: string, signal?: AbortSignal): Promise<
 }
 
 function glibcHere(): string | undefined {
-  const report = process.report.getReport() as { header?: { glibcVersionRuntime?: string } };
-  return report.header?.glibcVersionRuntime;
+  const { report } = process;
+  // Otherwise it asks the network for the names of all that this process talks to.
+  const { excludeNetwork } = report;
+  report.excludeNetwork = true;
+  try {
+    return (report.getReport() as { header?: { glibcVersionRuntime?: string } }).header?.glibcVersionRuntime;
+  } finally {
+    report.excludeNetwork = excludeNetwork;
+  }
 }
 
 function asBridgeError(error: unknown, { origin }: Place): BridgeError {
