@@ -17,16 +17,7 @@ export interface ElfLibrary {
 }
 
 /** As `process.arch` has it where Node runs; a number as text where not. */
-export type ElfMachine =
-  | 'x64'
-  | 'arm64'
-  | 'ia32'
-  | 'arm'
-  | 'riscv64'
-  | 'ppc64'
-  | 's390x'
-  | 'loong64'
-  | `machine ${number}`;
+type ElfMachine = 'x64' | 'arm64' | 'ia32' | 'arm' | 'riscv64' | 'ppc64' | 's390x' | 'loong64' | `machine ${number}`;
 
 /** ELF header, e_machine. */
 const MACHINES: Readonly<Record<number, ElfMachine>> = {

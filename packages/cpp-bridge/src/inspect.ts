@@ -254,14 +254,15 @@ async function layoutsOf(
 }
 
 /** SHA-256 of a file in hexadecimal. */
-export async function sha256OfFile(path: string, signal?: AbortSignal): Promise<string> {
+async function sha256OfFile(path: string, signal?: AbortSignal): Promise<string> {
   const hash = createHash('sha256');
   for await (const chunk of createReadStream(path, { signal })) hash.update(chunk as Uint8Array);
   return hash.digest('hex');
 }
 
 function glibcHere(): string | undefined {
-  const { report } = process;
+  // Node 22 has the property; its types do not.
+  const report = process.report as NodeJS.ProcessReport & { excludeNetwork: boolean };
   // Otherwise it asks the network for the names of all that this process talks to.
   const { excludeNetwork } = report;
   report.excludeNetwork = true;
