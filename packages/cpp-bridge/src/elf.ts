@@ -17,16 +17,7 @@ export interface ElfLibrary {
 }
 
 /** As `process.arch` has it where Node runs; a number as text where not. */
-export type ElfMachine =
-  | 'x64'
-  | 'arm64'
-  | 'ia32'
-  | 'arm'
-  | 'riscv64'
-  | 'ppc64'
-  | 's390x'
-  | 'loong64'
-  | `machine ${number}`;
+type ElfMachine = 'x64' | 'arm64' | 'ia32' | 'arm' | 'riscv64' | 'ppc64' | 's390x' | 'loong64' | `machine ${number}`;
 
 /** ELF header, e_machine. */
 const MACHINES: Readonly<Record<number, ElfMachine>> = {
@@ -124,6 +115,8 @@ function readHeader(file: ElfFile): { machine: ElfMachine; segments: readonly Se
   refuseOtherFormats(file);
   if (file.u16(16) !== TYPE_SHARED_OBJECT) throw file.error('is an ELF file, but no shared library');
   const machine = MACHINES[file.u16(18)] ?? (`machine ${file.u16(18)}` as const);
+  // The loader does not need the table of sections, but it is the last part: without it the file was cut off.
+  file.at(file.u64(40), file.u16(58) * file.u16(60));
   const offset = file.u64(32);
   const [entryBytes, count] = [file.u16(54), file.u16(56)];
   if (entryBytes < 56) throw file.damaged('the segment table has entries of', entryBytes, 'bytes');

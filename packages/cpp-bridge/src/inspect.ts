@@ -13,6 +13,7 @@ import { GENERATION_FUNCTIONS, generationOf, readHeaderLayouts } from './headers
 import type { ApiGeneration, ReferenceLibrary } from './library.ts';
 import { findLibraries, type LibraryFiles } from './library-files.ts';
 import type { Place } from './places.ts';
+import { refuseUnknownOptions } from './unknown-options.ts';
 
 /** A library file of a reference. */
 export interface InspectedFile {
@@ -88,7 +89,11 @@ export async function referenceIn(place: Place, options: InspectOptions = {}): P
  * Looks at a reference without loading it: files, formats, symbols, struct layouts. Never throws for what is wrong with it:
  * that is `error`, next to what was found before.
  */
-export async function inspect(place: Place, { cpuVariant, signal }: InspectOptions = {}): Promise<Inspection> {
+export async function inspect(
+  place: Place,
+  { cpuVariant, signal, ...unknown }: InspectOptions = {},
+): Promise<Inspection> {
+  refuseUnknownOptions(unknown);
   const found: { -readonly [Key in keyof Inspection]: Inspection[Key] } = {
     place,
     files: [],
@@ -249,15 +254,23 @@ async function layoutsOf(
 }
 
 /** SHA-256 of a file in hexadecimal. */
-export async function sha256OfFile(path: string, signal?: AbortSignal): Promise<string> {
+async function sha256OfFile(path: string, signal?: AbortSignal): Promise<string> {
   const hash = createHash('sha256');
   for await (const chunk of createReadStream(path, { signal })) hash.update(chunk as Uint8Array);
   return hash.digest('hex');
 }
 
 function glibcHere(): string | undefined {
-  const report = process.report.getReport() as { header?: { glibcVersionRuntime?: string } };
-  return report.header?.glibcVersionRuntime;
+  // Node 22 has the property; its types do not.
+  const report = process.report as NodeJS.ProcessReport & { excludeNetwork: boolean };
+  // Otherwise it asks the network for the names of all that this process talks to.
+  const { excludeNetwork } = report;
+  report.excludeNetwork = true;
+  try {
+    return (report.getReport() as { header?: { glibcVersionRuntime?: string } }).header?.glibcVersionRuntime;
+  } finally {
+    report.excludeNetwork = excludeNetwork;
+  }
 }
 
 function asBridgeError(error: unknown, { origin }: Place): BridgeError {

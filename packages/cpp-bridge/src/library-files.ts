@@ -87,7 +87,7 @@ async function cpuVariants(folders: readonly string[]): Promise<ReadonlyMap<stri
     const variants = new Map<string, string>();
     for (const file of (await names(folder))?.toSorted() ?? []) {
       const variant = /^libggml-cpu-(\w+)\.so$/.exec(file)?.[1];
-      if (variant !== undefined) variants.set(variant, join(folder, file));
+      if (variant !== undefined) variants.set(variant, await realpath(join(folder, file)));
     }
     if (variants.size > 0) return variants;
   }

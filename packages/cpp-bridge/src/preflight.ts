@@ -5,6 +5,7 @@ import type { LibraryBackend } from './library.ts';
 import type { Environment } from './paths.ts';
 import { configuredPlace, type Place, usualPlaces } from './places.ts';
 import { type RunResult, runReference } from './run-reference.ts';
+import { refuseUnknownOptions } from './unknown-options.ts';
 
 /**
  * - `ok`: it was run, and gave the known answer
@@ -80,7 +81,7 @@ const FETCH: Readonly<Record<LibraryBackend, string>> = {
  * throws for what is wrong with a reference; that is the report.
  */
 export async function preflight(backend: LibraryBackend, options: PreflightOptions): Promise<PreflightReport> {
-  const { env, requested } = options;
+  const { env, requested, ...rest } = options;
   const nothing = { backend, inspection: undefined, run: undefined };
   let place: Place | undefined;
   try {
@@ -98,14 +99,15 @@ export async function preflight(backend: LibraryBackend, options: PreflightOptio
       next: elsewhere ? SETUP : next,
     };
   }
-  return preflightAt(place, options);
+  return preflightAt(place, rest);
 }
 
 /** The same for one place. */
 export async function preflightAt(
   place: Place,
-  { cpuVariant, timeoutMs, signal, onProgress }: Omit<PreflightOptions, 'env' | 'requested'>,
+  { cpuVariant, timeoutMs, signal, onProgress, ...unknown }: Omit<PreflightOptions, 'env' | 'requested'> = {},
 ): Promise<PreflightReport> {
+  refuseUnknownOptions(unknown);
   const { backend } = place;
   onProgress?.(`${backend}: looking at ${place.folder}`);
   const inspection = await inspect(place, { ...(cpuVariant && { cpuVariant }), ...(signal && { signal }) });

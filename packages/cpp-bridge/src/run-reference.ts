@@ -4,6 +4,7 @@ import { checkKnownAnswer } from './known-answer.ts';
 import type { ReferenceLibrary } from './library.ts';
 import { ReferenceProcess } from './process.ts';
 import type { LibraryVersion } from './protocol.ts';
+import { refuseUnknownOptions } from './unknown-options.ts';
 
 /** What a reference said and computed when it was run. */
 export interface RunResult {
@@ -28,8 +29,9 @@ export interface RunOptions {
  */
 export async function runReference(
   library: ReferenceLibrary,
-  { timeoutMs = 60_000, signal }: RunOptions = {},
+  { timeoutMs = 60_000, signal, ...unknown }: RunOptions = {},
 ): Promise<RunResult> {
+  refuseUnknownOptions(unknown);
   signal?.throwIfAborted();
   const process = new ReferenceProcess({ name: library.origin, timeoutMs });
   try {

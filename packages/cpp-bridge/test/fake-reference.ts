@@ -43,7 +43,7 @@ export const GGML_FUNCTIONS: readonly string[] = [
   'ggml_backend_tensor_get',
   'ggml_backend_tensor_set',
 ];
-export const BITNET_FUNCTION = 'ggml_vec_dot_i2_i8_s';
+const BITNET_FUNCTION = 'ggml_vec_dot_i2_i8_s';
 
 export interface FakeReference {
   readonly backend: LibraryBackend;

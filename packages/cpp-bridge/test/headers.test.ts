@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { AbiLayouts, AbiScalar } from '../src/abi-layouts.ts';
 import { BridgeError } from '../src/errors.ts';
@@ -32,9 +32,8 @@ function errorOf(text: string): string {
   try {
     declarationsOf(text);
   } catch (error) {
-    expect(error).toBeInstanceOf(BridgeError);
-    expect((error as BridgeError).code).toBe('BRIDGE_BAD_HEADER');
-    return (error as Error).message;
+    if (!(error instanceof BridgeError && error.code === 'BRIDGE_BAD_HEADER')) throw error;
+    return error.message;
   }
   return 'none';
 }
@@ -286,7 +285,8 @@ describe('hostile headers take bounded time', () => {
 
   test('every beginning of a header ends, at most with a typed error', () => {
     const text = newHeaders()('llama.h')!;
-    for (let length = 0; length < text.length; length += 7) errorOf(text.slice(0, length));
+    for (let length = 0; length < text.length; length += 7)
+      expect(errorOf(text.slice(0, length))).toEqual(expect.any(String));
   });
 });
 

@@ -5,6 +5,8 @@ import type { ReferenceLibrary } from '../src/library.ts';
 export const HAS_NPM_LIBRARY: boolean = process.platform === 'linux' && process.arch === 'x64';
 
 /** The npm package's llama.cpp, whatever the environment of the tests says; the CPU backend is the same everywhere. */
-export async function npmReference({ cpuVariant = 'haswell' } = {}): Promise<ReferenceLibrary> {
+export async function npmReference({
+  cpuVariant = 'haswell',
+}: { readonly cpuVariant?: string } = {}): Promise<ReferenceLibrary> {
   return await findReference('llama', { env: { HOME: '/nonexistent' }, cpuVariant });
 }

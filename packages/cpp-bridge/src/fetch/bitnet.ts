@@ -7,6 +7,7 @@ import { cacheFolder, type Environment } from '../paths.ts';
 import type { Place } from '../places.ts';
 import type { FetchOptions } from './llama.ts';
 import { removeFetched } from './remove.ts';
+import { refuseUnknownOptions } from '../unknown-options.ts';
 import { digestsOf, readRecord, writeRecord } from './record.ts';
 import { runCommand } from './run-command.ts';
 
@@ -32,8 +33,9 @@ export interface BitnetSource {
  */
 export async function fetchBitnet(
   { repo, commit, build, folder: wanted }: BitnetSource,
-  { env, force = false, signal, onProgress, onOutput }: FetchOptions,
+  { env, force = false, signal, onProgress, onOutput, ...unknown }: FetchOptions,
 ): Promise<Place> {
+  refuseUnknownOptions(unknown);
   checkCommit(commit);
   if (repo === '' || build.trim() === '') throw new RangeError('Repository and build command must not be empty.');
   const folder = wanted === undefined ? bitnetFolder(env, commit) : resolve(wanted);

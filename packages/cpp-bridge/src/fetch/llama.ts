@@ -3,8 +3,9 @@ import { dirname, join } from 'node:path';
 import { BridgeError } from '../errors.ts';
 import { inspect } from '../inspect.ts';
 import type { Environment } from '../paths.ts';
-import { NPM_PACKAGE as name, NPM_VERSION } from '../npm-library.ts';
+import { NPM_PACKAGE, NPM_VERSION } from '../npm-library.ts';
 import { fetchedLlama, fetchedLlamaFolder, hasLlamaPackage, type Place } from '../places.ts';
+import { refuseUnknownOptions } from '../unknown-options.ts';
 import { digestsOf, readRecord, writeRecord } from './record.ts';
 import { runCommand } from './run-command.ts';
 
@@ -27,9 +28,10 @@ export interface FetchOptions {
  * @throws BridgeError BRIDGE_FETCH_FAILED, BRIDGE_UNSUPPORTED; rejects with `signal.reason`
  */
 export async function fetchLlama(
-  { env, force = false, signal, onProgress, onOutput }: FetchOptions,
+  { env, force = false, signal, onProgress, onOutput, ...unknown }: FetchOptions,
   version: string = NPM_VERSION,
 ): Promise<Place> {
+  refuseUnknownOptions(unknown);
   if (!hasLlamaPackage()) {
     throw new BridgeError(
       'BRIDGE_UNSUPPORTED',
@@ -39,26 +41,26 @@ export async function fetchLlama(
   const folder = fetchedLlamaFolder(env, version);
   const place = fetchedLlama(env, version);
   if (!force && (await readRecord(folder)) !== undefined) {
-    onProgress?.(`${name} ${version} is already in ${folder}`);
+    onProgress?.(`${NPM_PACKAGE} ${version} is already in ${folder}`);
     return place;
   }
   const parent = dirname(folder);
   await mkdir(parent, { recursive: true });
   const staging = await mkdtemp(join(parent, '.fetch-'));
   try {
-    onProgress?.(`Getting ${name} ${version} with npm into ${folder}`);
+    onProgress?.(`Getting ${NPM_PACKAGE} ${version} with npm into ${folder}`);
     await writeFile(join(staging, 'package.json'), '{ "private": true }\n');
     const quiet = ['--ignore-scripts', '--no-audit', '--no-fund', '--no-update-notifier'];
-    const args = ['install', ...quiet, '--save-exact', `${name}@${version}`];
+    const args = ['install', ...quiet, '--save-exact', `${NPM_PACKAGE}@${version}`];
     await runCommand('npm', args, { cwd: staging, env, signal, onOutput });
-    const integrity = await integrityOf(staging, name, version);
+    const integrity = await integrityOf(staging, version);
     const staged: Place = { ...place, folder: join(staging, place.folder.slice(folder.length)) };
     const { files, error } = await inspect(staged, { ...(signal && { signal }) });
     if (error?.code === 'BRIDGE_NOT_FOUND' || error?.code === 'BRIDGE_DAMAGED_LIBRARY') throw error;
     await writeRecord(staging, {
       version: 1,
       backend: 'llama',
-      source: { kind: 'npm', package: name, version, integrity },
+      source: { kind: 'npm', package: NPM_PACKAGE, version, integrity },
       files: await digestsOf(staging, files),
     });
     signal?.throwIfAborted();
@@ -71,13 +73,13 @@ export async function fetchLlama(
 }
 
 /** npm's own digest of the package, which it checked. */
-async function integrityOf(folder: string, name: string, version: string): Promise<string> {
+async function integrityOf(folder: string, version: string): Promise<string> {
   const lock = JSON.parse(await readFile(join(folder, 'package-lock.json'), 'utf8')) as {
     packages?: Record<string, { version?: string; integrity?: string }>;
   };
-  const entry = lock.packages?.[`node_modules/${name}`];
+  const entry = lock.packages?.[`node_modules/${NPM_PACKAGE}`];
   if (entry?.version !== version || entry.integrity === undefined) {
-    throw new BridgeError('BRIDGE_FETCH_FAILED', `npm did not install ${name} ${version} with a digest.`);
+    throw new BridgeError('BRIDGE_FETCH_FAILED', `npm did not install ${NPM_PACKAGE} ${version} with a digest.`);
   }
   return entry.integrity;
 }

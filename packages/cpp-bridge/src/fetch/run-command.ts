@@ -14,8 +14,9 @@ export interface CommandOptions {
 
 /** How long a command that was told to end may take before it is killed. */
 const GRACE_MS = 2000;
-/** Of what it said, so much is kept for the message. */
+/** Of what it said, so much is kept, and so much of that told. */
 const KEPT_CHARACTERS = 2000;
+const KEPT_LINES = 4;
 
 /**
  * Runs a command to its end; standard input is empty. On `signal` it ends with all that it started, and the promise rejects with
@@ -56,7 +57,12 @@ export async function runCommand(
     signal?.throwIfAborted();
     if (code === 0) return stdout;
     const how = killedBy === null ? `with ${code}` : `by ${killedBy}`;
-    throw failed(`${[file, ...args].join(' ')} ended ${how}${said.trim() === '' ? '' : `: ${said.trim()}`}`);
+    const lastWords = said
+      .trim()
+      .split(/\s*[\r\n]\s*/)
+      .slice(-KEPT_LINES)
+      .join(' | ');
+    throw failed(`${[file, ...args].join(' ')} ended ${how}${lastWords === '' ? '' : `: ${lastWords}`}`);
   } catch (error) {
     if (error instanceof Error && 'syscall' in error)
       throw failed(`${file} cannot be started: ${error.message}`, error);

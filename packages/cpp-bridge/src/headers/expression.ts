@@ -31,9 +31,9 @@ const LARGEST = 1n << 64n;
  */
 export function evaluate(tokens: readonly Token[], meanings: Meanings): bigint {
   let at = 0;
-  const value = ternary(0);
+  const result = ternary(0);
   if (at < tokens.length) throw new Error(`${tokens[at]!.text} is not expected in an expression`);
-  return value;
+  return result;
 
   function ternary(depth: number): bigint {
     if (depth > DEEPEST) throw new Error('an expression is nested too deeply');

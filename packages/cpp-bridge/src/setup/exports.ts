@@ -13,7 +13,7 @@ export interface UsableReference {
 }
 
 /** Where the dynamic loader of Linux looks before it looks anywhere else. */
-export const LOADER_PATH = 'LD_LIBRARY_PATH';
+const LOADER_PATH = 'LD_LIBRARY_PATH';
 
 export interface Exports {
   /** By name, in the order in which they are written. */
