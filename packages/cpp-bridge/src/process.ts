@@ -12,7 +12,7 @@ import {
 } from './protocol.ts';
 
 /** Longer than any single answer should take, a long prompt on one thread included. */
-export const DEFAULT_TIMEOUT_MS = 600_000;
+const DEFAULT_TIMEOUT_MS = 600_000;
 const MAX_TIMEOUT_MS = 2 ** 31 - 1;
 const KEPT_STDERR_LENGTH = 8192;
 const SHOWN_LENGTH = 500;

@@ -118,7 +118,7 @@ export function badMessage(what: string): BridgeError {
 }
 
 /** Counts and digests an answer as it goes by; both ends keep one. */
-export class AnswerDigest {
+class AnswerDigest {
   items = 0;
   values = 0;
   readonly #hash: Hash = createHash('sha256');
@@ -327,6 +327,7 @@ export class AnswerReader<Kind extends RequestKind> {
   readonly #onItem: (item: ReceivedItem) => void;
   readonly #accepts: (header: ItemHeader, length: number) => boolean;
   readonly #digest = new AnswerDigest();
+  #ended = false;
   #open: { readonly header: ItemHeader; readonly values: Float32Array<ArrayBuffer>; filled: number } | undefined;
 
   /** @param accepts - whether such an item may be part of the answer, asked before memory is given to it */
@@ -349,6 +350,7 @@ export class AnswerReader<Kind extends RequestKind> {
   take(message: unknown): Results[Kind] | undefined {
     if (typeof message !== 'object' || message === null) throw badMessage('a reply is no object');
     const { type, id } = message as Fields;
+    if (this.#ended) throw badMessage('a reply comes after the end');
     if (id !== this.#id) throw badMessage(`a reply to request ${String(id)} came during request ${this.#id}`);
     switch (oneOf(type, 'type', ['item', 'part', 'done', 'failed'])) {
       case 'item':
@@ -398,6 +400,7 @@ export class AnswerReader<Kind extends RequestKind> {
 
   #takeDone(of: Fields): Results[Kind] {
     if (this.#open !== undefined) throw badMessage('the answer ends within an item');
+    this.#ended = true;
     const result = RESULTS[this.#kind](of['result']);
     const { items, values } = this.#digest;
     if (of['items'] !== items || of['values'] !== values || of['sha256'] !== this.#digest.finish(result)) {

@@ -137,7 +137,8 @@ export class WorkerSession {
       const wanted = mode !== 'batch-last' ? 'all' : isLast ? 'last' : 'none';
       await beforeStep();
       native.decode(context, batch, start, wanted);
-      for (let index = wanted === 'all' ? 0 : batch.length - 1; wanted !== 'none' && index < batch.length; index++) {
+      if (wanted === 'none') continue;
+      for (let index = wanted === 'all' ? 0 : batch.length - 1; index < batch.length; index++) {
         await onRow(native.logits(context, index, model.vocabSize), start + index);
       }
     }

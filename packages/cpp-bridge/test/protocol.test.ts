@@ -1,5 +1,6 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { BridgeError } from '../src/errors.ts';
 import { AnswerReader, AnswerWriter, type ItemHeader, parseRequest, PART_LENGTH, type Reply } from '../src/protocol.ts';
 
 const HEADERS: readonly ItemHeader[] = [
@@ -57,13 +58,13 @@ test('an answer with a message left out, doubled, exchanged or changed is refuse
     try {
       return read(changed).result !== undefined;
     } catch (error) {
-      expect(error).toMatchObject({ code: 'BRIDGE_BAD_MESSAGE' });
-      return false;
+      if (error instanceof BridgeError && error.code === 'BRIDGE_BAD_MESSAGE') return false;
+      throw error;
     }
   };
   for (const index of messages.keys()) {
     expect(isWhole(messages.toSpliced(index, 1))).toBe(false);
-    if (index < last) expect(isWhole(messages.toSpliced(index, 0, messages[index]!))).toBe(false);
+    expect(isWhole(messages.toSpliced(index, 0, messages[index]!))).toBe(false);
     for (const other of messages.keys()) {
       if (index === other) continue;
       const exchanged = messages.with(index, messages[other]!).with(other, messages[index]!);

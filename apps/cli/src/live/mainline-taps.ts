@@ -79,7 +79,7 @@ export function bitnetTap(node: BackendNode, positions: number, hooks: GraphHook
   return { name, occurrence, step, op, shape: [...shape.slice(0, -1), cells], data };
 }
 
-export function cellsFor(positions: number): number {
+function cellsFor(positions: number): number {
   return Math.ceil(positions / CELL_MULTIPLE) * CELL_MULTIPLE;
 }
 
@@ -93,7 +93,7 @@ export function withRows(values: Float32Array, from: number, to: number): Float3
   return resized;
 }
 
-export function isFused({ name }: TraceTap): boolean {
+function isFused({ name }: TraceTap): boolean {
   return FUSED.test(name);
 }
 

@@ -1,3 +1,5 @@
+import process from 'node:process';
+
 /*
  * The bridge's own worker, which ends at a given message: `BITTERN_TEST_DIE` is `<how> <when> <number>`, for example
  * `SIGKILL before 3`: before its fourth message is sent.
@@ -23,5 +25,3 @@ process.send = (...values: unknown[]): boolean => {
 };
 
 await import('../../src/worker.ts');
-
-export {};
