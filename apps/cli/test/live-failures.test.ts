@@ -45,6 +45,8 @@ test.each([
   ['--greedy', '0'],
   ['--greedy', 'many'],
   ['--cpp-backend', 'other'],
+  ['--prompt', 'for a recording'],
+  ['--greedy', '3'],
 ])('%s %s is bad usage', async (...option) => {
   expect((await bittern(['crossval', ...option])).code).toBe(2);
 });

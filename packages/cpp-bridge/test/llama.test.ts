@@ -1,7 +1,10 @@
 import { createHash } from 'node:crypto';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Backend, BackendNode } from '../src/backend.ts';
 import { openLlama, type OpenLlamaOptions } from '../src/backends/llama.ts';
@@ -98,6 +101,24 @@ describe.runIf(HAS_NPM_LIBRARY)('llama.cpp from npm', () => {
       expect(digest(await rowsOf(one, mode))).toBe(again);
       expect(digest(await rowsOf(two, mode))).toBe(again);
     }
+  });
+
+  test('the package’s own addon gives the same bits', async () => {
+    const { files } = await npmReference();
+    const from = dirname(files.llama);
+    const addon = join(folder, 'addon');
+    await mkdir(addon);
+    for (const name of await readdir(from)) {
+      // The addon takes the best CPU backend that it finds; here it finds one.
+      const isOther = name.startsWith('libggml-cpu-') && join(from, name) !== files.cpu;
+      if (!isOther) await copyFile(join(from, name), join(addon, name));
+    }
+    const output = join(folder, 'addon-rows.json');
+    const program = fileURLToPath(new URL('./doubles/addon-rows.ts', import.meta.url));
+    await promisify(execFile)(process.execPath, [program, addon, model, JSON.stringify(KNOWN_IDS), output]);
+    const theirs = (JSON.parse(await readFile(output, 'utf8')) as number[][]).map((row) => Float32Array.from(row));
+    expect(theirs.map(({ length }) => length)).toEqual(KNOWN_IDS.map(() => KNOWN_MODEL.vocabSize));
+    expect(digest(await rowsOf(await open()))).toBe(digest(theirs));
   });
 
   test('every logit is that of the f64 reference', async () => {

@@ -1,4 +1,7 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { BridgeError } from '../src/errors.ts';
 import { ReferenceProcess } from '../src/process.ts';
@@ -181,4 +184,19 @@ test('an error of the receiver ends the answer', async () => {
 
 test.each([0, -1, NaN, 2 ** 31])('a time-out of %d ms is refused', (timeoutMs) => {
   expect(() => start(timeoutMs)).toThrow(RangeError);
+});
+
+test.runIf(process.platform === 'linux')('a busy child ends with its parent, whatever ends that', async () => {
+  const parent = spawn(process.execPath, [fileURLToPath(new URL('./doubles/parent.ts', import.meta.url))], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const [line] = (await once(parent.stdout, 'data')) as [Buffer];
+  const pid = Number(line.toString());
+  // Time to load the library's bindings and to begin to hang.
+  await delay(1000);
+  expect(isAlive(pid)).toBe(true);
+  parent.kill('SIGKILL');
+  await once(parent, 'exit');
+  for (let tries = 0; isAlive(pid) && tries < 100; tries++) await delay(50);
+  expect(isAlive(pid)).toBe(false);
 });

@@ -6,7 +6,7 @@ import { EXIT_CODES_HELP } from '../exit-codes.ts';
 import type { Io } from '../io.ts';
 import { openLiveBitnet } from '../live/compare-bitnet.ts';
 import { promptsFor } from '../live/live-cases.ts';
-import { addLiveOptions, type LiveOptions } from '../live/live-options.ts';
+import { addLiveOptions, DEFAULT_GREEDY, type LiveOptions } from '../live/live-options.ts';
 import { ProgressLine } from '../output.ts';
 
 interface RecordOptions extends LiveOptions {
@@ -41,7 +41,10 @@ ${EXIT_CODES_HELP}`,
     .action((options: RecordOptions) => record(options, io));
 }
 
-async function record({ model, output, prompt, greedy, traceValues }: RecordOptions, io: Io): Promise<void> {
+async function record(
+  { model, output, prompt, greedy = DEFAULT_GREEDY, traceValues }: RecordOptions,
+  io: Io,
+): Promise<void> {
   // Before the work, so that a folder that is there stops it.
   await mkdir(output);
   try {

@@ -24,7 +24,7 @@ import { openLiveBitnet } from '../live/compare-bitnet.ts';
 import { compareWithLlama, findLlama, LLAMA_NUMERICS, type LlamaComparison } from '../live/compare-llama.ts';
 import { OPERATION_TOLERANCE, type OperationError } from '../live/forced-operations.ts';
 import { promptsFor } from '../live/live-cases.ts';
-import { addLiveOptions, type LiveOptions } from '../live/live-options.ts';
+import { addLiveOptions, DEFAULT_GREEDY, type LiveOptions } from '../live/live-options.ts';
 import { type LoadOptions, type ModelFile, openModelFile, sha256OfFile } from '../model-file.ts';
 import {
   jsonOption,
@@ -171,6 +171,9 @@ async function crossval(options: CrossvalOptions, io: Io): Promise<Verdict> {
 async function compareAll(options: CrossvalOptions, io: Io): Promise<Comparison> {
   switch (options.cppBackend) {
     case 'recording':
+      if (options.prompt !== undefined || options.greedy !== undefined) {
+        throw new UsageError('--prompt and --greedy are for a reference that runs; a recording has its own.');
+      }
       return { ladders: await climbRecorded(options, io), operations: null, notInstalled: [] };
     case 'bitnet':
       return { ladders: [await climbBitnet(options, io)], operations: null, notInstalled: [] };
@@ -215,7 +218,12 @@ async function climbRecorded(options: CrossvalOptions, io: Io): Promise<LadderRe
 async function climbBitnet(options: CrossvalOptions, io: Io): Promise<LadderReport> {
   const recording = await recordingOf(options);
   await using ours = await openOurs(options, recording, io);
-  await using live = await openLiveBitnet(ours.path, promptsFor(options.prompt, recording), options.greedy, io);
+  await using live = await openLiveBitnet(
+    ours.path,
+    promptsFor(options.prompt, recording),
+    options.greedy ?? DEFAULT_GREEDY,
+    io,
+  );
   refuseOtherNumerics(options.numerics, live.numerics);
   using side = await ours.load(live.numerics);
   using progress = new ProgressLine(io);
@@ -244,7 +252,7 @@ async function compareLlama(options: CrossvalOptions, io: Io): Promise<LlamaComp
       identity: side.identity.model,
       ours: side,
       prompts: promptsFor(options.prompt, recording),
-      greedy: options.greedy,
+      greedy: options.greedy ?? DEFAULT_GREEDY,
       exact: options.exact === true,
       translate: { i2sPacking: options.layout, ...(tilings && { tl1Tilings: bridgeTilings(tilings) }) },
     },

@@ -3,9 +3,10 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 /** What a comparison with a running reference, and a recording of one, are made of. */
 export interface LiveOptions {
   readonly prompt?: readonly string[];
-  readonly greedy: number;
+  readonly greedy?: number;
 }
 
+export const DEFAULT_GREEDY = 16;
 const MOST_GREEDY = 4096;
 
 export function addLiveOptions(command: Command): Command {
@@ -13,7 +14,11 @@ export function addLiveOptions(command: Command): Command {
     .addOption(
       new Option('--prompt <text...>', "prompts for a running reference (default: the recording's, else a few)"),
     )
-    .addOption(new Option('--greedy <count>', 'tokens decoded after each').argParser(greedyCount).default(16));
+    .addOption(
+      new Option('--greedy <count>', 'tokens decoded after each')
+        .argParser(greedyCount)
+        .default(undefined, String(DEFAULT_GREEDY)),
+    );
 }
 
 function greedyCount(text: string): number {
