@@ -40,7 +40,7 @@ export {
   type Translation,
 } from './translate/translate-bitnet.ts';
 export type { Environment } from './paths.ts';
-export { fetchedLlamaFolder, type Place } from './places.ts';
+export { configuredPlace, fetchedLlamaFolder, type Place } from './places.ts';
 export {
   preflight,
   preflightAt,

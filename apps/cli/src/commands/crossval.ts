@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { configuredPlace } from '@bittern/cpp-bridge';
 import {
   type LadderFailure,
   type LadderFailureCode,
@@ -16,7 +17,7 @@ import { modelUrl, recordingUrl } from '@bittern/storyteller';
 import type { Tokenizer } from '@bittern/tokenizer';
 import { type Command, Option } from 'commander';
 import { type EngineSide, engineSide } from '../engine-side.ts';
-import { codeOf, inFile, isUnusable, messageOf, NotComparedError, UsageError } from '../errors.ts';
+import { inFile, isUnusable, messageOf, NotComparedError, UsageError } from '../errors.ts';
 import { EXIT_CODES, EXIT_CODES_HELP, type ExitCode } from '../exit-codes.ts';
 import type { Io } from '../io.ts';
 import { openLiveBitnet } from '../live/compare-bitnet.ts';
@@ -179,21 +180,12 @@ async function compareAll(options: CrossvalOptions, io: Io): Promise<Comparison>
     }
     case 'installed': {
       const ladders = await climbRecorded(options, io);
-      if (!(await isLlamaInstalled(io))) return { ladders, operations: null, notInstalled: ['llama.cpp'] };
+      // What is set and cannot be used is an error of the comparison, not absent.
+      const place = await configuredPlace('llama', io.env);
+      if (place === undefined) return { ladders, operations: null, notInstalled: ['llama.cpp'] };
       const { ladder, operations } = await compareLlama(options, io);
       return { ladders: [...ladders, ladder], operations, notInstalled: [] };
     }
-  }
-}
-
-/** False where nothing is there; what is there and cannot be used is an error of the comparison. */
-async function isLlamaInstalled(io: Io): Promise<boolean> {
-  try {
-    await findLlama(io);
-    return true;
-  } catch (error) {
-    if (codeOf(error) === 'BRIDGE_NOT_FOUND') return false;
-    throw error;
   }
 }
 
