@@ -6,6 +6,7 @@ import { BridgeError } from './errors.ts';
 import { type GraphHooks, NO_HOOKS } from './hooks.ts';
 import { checkKnownAnswer } from './known-answer.ts';
 import type { ReferenceLibrary } from './library.ts';
+import { loaderEnvironment } from './loader-path.ts';
 import { ReferenceProcess } from './process.ts';
 import { ProcessBackend } from './process-backend.ts';
 import type { CacheType, ContextSettings } from './protocol.ts';
@@ -48,6 +49,7 @@ export async function openBackend(
   const context: ContextSettings = { contextLength, microBatch, threads, keys, values };
   const process = new ReferenceProcess({
     name: library.origin,
+    env: loaderEnvironment(library),
     ...(timeoutMs === undefined ? {} : { timeoutMs }),
   });
   try {

@@ -2,6 +2,7 @@ import { numericsOf } from './backends/bitnet.ts';
 import type { BackendInfo } from './backend.ts';
 import { checkKnownAnswer } from './known-answer.ts';
 import type { ReferenceLibrary } from './library.ts';
+import { loaderEnvironment } from './loader-path.ts';
 import { ReferenceProcess } from './process.ts';
 import type { LibraryVersion } from './protocol.ts';
 import { refuseUnknownOptions } from './unknown-options.ts';
@@ -33,7 +34,7 @@ export async function runReference(
 ): Promise<RunResult> {
   refuseUnknownOptions(unknown);
   signal?.throwIfAborted();
-  const process = new ReferenceProcess({ name: library.origin, timeoutMs });
+  const process = new ReferenceProcess({ name: library.origin, timeoutMs, env: loaderEnvironment(library) });
   try {
     const version = await process.request<'open'>({ kind: 'open', library }, { signal });
     // Without flash attention the old generation has its values in f16 only.

@@ -1,10 +1,10 @@
 import { cp, realpath, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { findReference } from '../src/find-reference.ts';
 import { preflight, type PreflightReport } from '../src/preflight.ts';
 import { findUsable } from '../src/setup/find-usable.ts';
-import { CODE } from './elf-writer.ts';
+import { CODE, elfLibrary } from './elf-writer.ts';
 import { fakeReference, LLAMA_FUNCTIONS, temporaryFolder, writeFiles } from './fake-reference.ts';
 import { npmReference } from './npm-reference.ts';
 
@@ -176,6 +176,25 @@ describe('broken', () => {
   test('a library that exits when it is called', async () => {
     const report = await preflightOf({ llama: { functions: LLAMA_FUNCTIONS.old, code: CODE.exit } });
     expect(report).toMatchObject({ status: 'broken', problem: { code: 'BRIDGE_EXITED' } });
+  });
+});
+
+test('libraries of another reference in the path of the loader are not taken', async () => {
+  const [own, other] = [{ soname: 'libggml-cpu.so' }, { soname: 'libggml-cpu.so', init: CODE.exit }];
+  const { folder } = await fakeReference({
+    backend: 'bitnet',
+    llama: { functions: LLAMA_FUNCTIONS.old, needed: ['libggml-cpu.so'] },
+  });
+  await writeFiles(folder, {
+    'build/3rdparty/llama.cpp/src/libggml-cpu.so': elfLibrary(own),
+    'other/libggml-cpu.so': elfLibrary(other),
+  });
+  const env = { ...(await emptyEnvironment()), BITNET_CPP_DIR: folder };
+  vi.stubEnv('LD_LIBRARY_PATH', join(folder, 'other'));
+  onTestFinished(() => void vi.unstubAllEnvs());
+  // It gets as far as the functions, which do nothing; the other would have ended it before.
+  expect(await preflight('bitnet', { env, requested: true })).toMatchObject({
+    problem: { code: 'BRIDGE_ABI_MISMATCH' },
   });
 });
 

@@ -1,6 +1,7 @@
 import { dirname } from 'node:path';
 import { FOLDER_VARIABLE } from '../config-file.ts';
 import type { LibraryBackend } from '../library.ts';
+import { canStandInPath, LOADER_PATH, withFolders } from '../loader-path.ts';
 import type { Environment } from '../paths.ts';
 import { exportStatement, type Shell } from './quote.ts';
 
@@ -11,9 +12,6 @@ export interface UsableReference {
   /** Absolute paths of its shared libraries. */
   readonly libraries: readonly string[];
 }
-
-/** Where the dynamic loader of Linux looks before it looks anywhere else. */
-const LOADER_PATH = 'LD_LIBRARY_PATH';
 
 export interface Exports {
   /** By name, in the order in which they are written. */
@@ -30,12 +28,9 @@ export function exportsFor(references: readonly UsableReference[], env: Environm
   const variables: Record<string, string> = {};
   for (const { backend, folder } of references) variables[FOLDER_VARIABLE[backend]] = folder;
   const folders = [...new Set(references.flatMap(({ libraries }) => libraries.map((path) => dirname(path))))];
-  const listed = folders.filter((folder) => !/[:;]/.test(folder));
-  const before = env[LOADER_PATH] === undefined || env[LOADER_PATH] === '' ? [] : env[LOADER_PATH].split(':');
-  if (listed.length > 0) {
-    variables[LOADER_PATH] = [...listed, ...before.filter((folder) => !listed.includes(folder))].join(':');
-  }
-  return { variables, leftOut: folders.filter((folder) => !listed.includes(folder)) };
+  const path = withFolders(folders, env);
+  if (path !== undefined && folders.some(canStandInPath)) variables[LOADER_PATH] = path;
+  return { variables, leftOut: folders.filter((folder) => !canStandInPath(folder)) };
 }
 
 /**
