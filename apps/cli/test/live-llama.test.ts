@@ -17,7 +17,7 @@ import { tokenizerFromGguf } from '@bittern/tokenizer';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { engineSide } from '../src/engine-side.ts';
 import { compareForcedOperations } from '../src/live/forced-operations.ts';
-import { bittern, MODEL, temporaryFolder } from './support.ts';
+import { bittern, fileOf, MODEL, temporaryFolder, TL1_TILING, tl1Bytes } from './support.ts';
 
 const FIXTURES = fileURLToPath(new URL('../../../tools/fixtures/', import.meta.url));
 const TINY = join(FIXTURES, 'tiny-random/tiny-random.i2_s.gguf');
@@ -173,6 +173,15 @@ describe.runIf(process.platform === 'linux' && process.arch === 'x64')('llama.cp
     expect(kl).toBeLessThanOrEqual(3 * noise.kl);
     expect(1 - cosine).toBeLessThanOrEqual(3 * (1 - noise.cosine));
     expect(cosine).toBeGreaterThan(0.999);
+  });
+
+  test('TL1 weights are translated by their tiling', async () => {
+    const model = await fileOf(await tl1Bytes(), 'tl1.gguf');
+    const tiling = await fileOf(JSON.stringify(TL1_TILING), 'tiling.json');
+    const argv = ['crossval', '--exact', '--cpp-backend', 'llama', '-m', model, '--tl1-tiling', tiling, '--json'];
+    const { code, stdout } = await bittern([...argv, '--prompt', 'Once upon a time', '--greedy', '2']);
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ verdict: 'pass', maxAbs: 0 });
   });
 
   test('numerics that llama.cpp does not have are not compared', async () => {
