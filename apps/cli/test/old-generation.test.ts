@@ -28,6 +28,7 @@ function oldLibrary(): ReferenceLibrary {
     backend: 'llama',
     origin: 'llama.cpp b3889',
     generation: 'old',
+    compilers: [],
     files: { llama: join(folder, 'libllama.so'), ggml: join(folder, 'libggml.so') },
     layouts: B3889_LAYOUTS,
   };

@@ -1,4 +1,4 @@
-import { type Backend, findReference, openBitnet } from '@bittern/cpp-bridge';
+import { type Backend, compilerWarning, findReference, openBitnet } from '@bittern/cpp-bridge';
 import type { EvaluationMode, LadderCase, Side } from '@bittern/crossval';
 import type { Numerics } from '@bittern/engine';
 import { bridgeIdentity, bridgeSide } from '../bridge-side.ts';
@@ -27,9 +27,11 @@ export async function openLiveBitnet(
   model: string,
   prompts: readonly LivePrompt[],
   greedy: number,
-  { env, signal }: Io,
+  { env, signal, stderr }: Io,
 ): Promise<LiveBitnet> {
   const library = await findReference('bitnet', { env, signal });
+  const warning = compilerWarning(library);
+  if (warning !== undefined) stderr.write(`Warning: ${warning}\n`);
   const backend = await openBitnet({ model, library, contextLength: contextFor(prompts, greedy), signal });
   try {
     return await describe(backend, prompts, greedy, signal);
