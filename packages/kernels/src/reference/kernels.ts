@@ -228,23 +228,28 @@ export function referenceKernels(memory: KernelMemory): Kernels {
       const group = heads / kvHeads;
       for (let head = headBegin; head < headEnd; head++) {
         const kvHead = Math.floor(head / group);
+        const keys = Array.from({ length: cells }, (_, cell) =>
+          f16Row(keyCache + 2 * (kvHead * cacheCells + cell) * headDim, headDim),
+        );
+        const values = Array.from({ length: headDim }, (_, d) =>
+          f16Row(valueCache + 2 * (kvHead * headDim + d) * cacheCells, cells),
+        );
         for (let row = 0; row < count; row++) {
           const offset = 4 * (row * heads + head) * headDim;
           const query = Array.from(f32(q + offset, headDim));
+          const rounded = query.map(roundF16);
           const kq = new Float32Array(cells);
-          for (let cell = 0; cell < cells; cell++) {
-            const key = f16Row(keyCache + 2 * (kvHead * cacheCells + cell) * headDim, headDim);
+          for (const [cell, key] of keys.entries()) {
             // With one query head and several rows the reference does not round q to f16 (section 5.3).
-            kq[cell] = heads === 1 && count > 1 ? dotBlas(key, query, lanes) : dotF16(key, query.map(roundF16), lanes);
+            kq[cell] = heads === 1 && count > 1 ? dotBlas(key, query, lanes) : dotF16(key, rounded, lanes);
           }
           const p = softmax(kq, position + row + 1, scale, lanes);
           const tap = 4 * (head * count + row) * cells;
           if (scores) f32(scores + tap, cells).set(kq);
           if (probabilities) f32(probabilities + tap, cells).set(p);
-          const rounded = Array.from(p, roundF16);
-          for (let d = 0; d < headDim; d++) {
-            const value = f16Row(valueCache + 2 * (kvHead * headDim + d) * cacheCells, cells);
-            f32(out + offset + 4 * d, 1)[0] = count === 1 ? dotF16(value, rounded, lanes) : dotBlas(value, p, lanes);
+          const roundedP = Array.from(p, roundF16);
+          for (const [d, value] of values.entries()) {
+            f32(out + offset + 4 * d, 1)[0] = count === 1 ? dotF16(value, roundedP, lanes) : dotBlas(value, p, lanes);
           }
         }
       }
