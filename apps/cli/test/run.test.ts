@@ -52,7 +52,9 @@ describe('run', () => {
     expect(document).toEqual({
       model: { file: MODEL, sha256: expect.stringMatching(/^[0-9a-f]{64}$/) },
       numerics: 'avx512',
-      sampling: { seed: 7, temperature: 0.8, topK: 40 },
+      sampling: { seed: 7, temperature: 0.8, topK: 40, topP: 1, minP: 0, repetitionPenalty: 1 },
+      environment: {},
+      threads: 1,
       tokenizer: {
         file: MODEL,
         source: 'gguf',
@@ -68,6 +70,10 @@ describe('run', () => {
       generated: expect.any(Array),
       text: expect.any(String),
       stop: 'count',
+      timings: {
+        prefill: { tokens: document.ids.length, durationMs: expect.any(Number), tokensPerSecond: expect.any(Number) },
+        decode: { tokens: 7, durationMs: expect.any(Number), tokensPerSecond: expect.any(Number) },
+      },
     });
     expect(document.generated).toHaveLength(8);
     expect((await bittern(argv)).stdout).toBe(`${PROMPT}${document.text}\n`);
@@ -138,7 +144,7 @@ describe('run with a chat template', () => {
     const { generated } = JSON.parse((await bittern(argv)).stdout);
     const model = await editedModel((editor) => editor.set('tokenizer.ggml.eos_token_id', 'u32', generated[2]));
     const document = JSON.parse((await bittern([...argv, '-m', model])).stdout);
-    expect(document.stop).toBe('end-of-text');
+    expect(document.stop).toBe('stop-id');
     expect(document.generated).toEqual(generated.slice(0, generated.indexOf(generated[2]) + 1));
   });
 });

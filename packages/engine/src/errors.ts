@@ -11,7 +11,10 @@ export type EngineErrorCode =
   | 'ENGINE_CONTEXT_FULL'
   | 'ENGINE_BUSY'
   | 'ENGINE_DISPOSED'
-  | 'ENGINE_NOT_FINITE';
+  | 'ENGINE_NOT_FINITE'
+  | 'ENGINE_NO_TOKENIZER'
+  | 'ENGINE_SESSION_DAMAGED'
+  | 'ENGINE_SESSION_MISMATCH';
 
 /** The model cannot be run, or not now. Match on `code`; `message` is for people and may change. */
 export class EngineError extends Error {

@@ -15,21 +15,23 @@ export interface MicroBatch {
   readonly wanted: WantedRows;
   readonly lanes: Lanes;
   readonly taps?: StepTaps | undefined;
-  /** Called for each wanted row in order, with a copy. */
+  /** Called for each wanted row in order, with a view of it that is valid during the call. */
   onLogits(row: Float32Array, position: number): void;
 }
 
 /**
  * The whole transformer for one micro-batch, every operation in the reference's order (numerics, section 5.1).
  * Appends the ids' keys and values to the cache in `s`. Each operation is followed by its taps.
+ *
+ * Yields after each part of a layer: places where it may pause, or end, if {@link WasmKernels.flush} is called first.
  */
-export function forward(
+export function* forward(
   config: ModelConfig,
   weights: Weights,
   s: RunState,
   kernels: WasmKernels,
   batch: MicroBatch,
-): void {
+): Generator<void, void, void> {
   const { embeddingLength, feedForwardLength, headCount, headCountKv, headDim, vocabSize } = config;
   const { ids, position, wanted, lanes, taps } = batch;
   const cells = paddedCells(position + ids.length);
@@ -77,6 +79,7 @@ export function forward(
     kernels.ropeNeox(s.k, 0, n, headCountKv, headDim, position, s.cosines, s.sines);
     taps?.emit(`Kcur-${layer}`, [n, headCountKv, headDim], s.k);
     linear(w.attnV, s.v, `Vcur-${layer}`);
+    yield;
 
     // Attention over the cache, this batch included
     const keys = s.keyCache[layer]!;
@@ -106,6 +109,7 @@ export function forward(
     taps?.emit(`kq_soft_max_ext-${layer}`, [headCount, n, cells], taps.probabilities);
     taps?.emitByHead(`kqv-${layer}`, n, headCount, headDim, s.attended);
     taps?.emit(`kqv_out-${layer}`, [n, embeddingLength], s.attended);
+    yield;
 
     // Attention output, added to the residual stream
     norm(s.attended, w.attnSubNorm, embeddingLength, `norm-${layer}`, `attn_sub_norm-${layer}`);
@@ -121,12 +125,15 @@ export function forward(
     }
     kernels.add(projected, x, n * embeddingLength, x);
     taps?.emit(`ffn_inp-${layer}`, [n, embeddingLength], x);
+    yield;
 
     // Feed-forward network, added to the residual stream
     norm(x, w.ffnNorm, embeddingLength, `norm-${layer}`, `ffn_norm-${layer}`);
     quantize(embeddingLength);
     linear(w.ffnGate, s.gate, `ffn_gate-${layer}`);
+    yield;
     linear(w.ffnUp, s.up); // its tap follows the activation's
+    yield;
     const shape = [n, feedForwardLength];
     const count = n * feedForwardLength;
     if (config.activation === 'silu') {
@@ -146,6 +153,7 @@ export function forward(
     linear(w.ffnDown, s.projected, `ffn_down-${layer}`);
     kernels.add(s.projected, x, n * embeddingLength, x);
     taps?.emit(`l_out-${layer}`, [n, embeddingLength], x);
+    yield;
   }
 
   // Head, which is the token embedding again. One row is rounded to f16 first, several are not (numerics, section 5.4).
@@ -176,10 +184,11 @@ export function forward(
       );
     kernels.flush();
     for (let row = 0; row < rows; row++) {
-      const logits = kernels.memory.f32(s.logits + 4 * row * vocabSize, vocabSize).slice();
+      const logits = kernels.memory.f32(s.logits + 4 * row * vocabSize, vocabSize);
       resultOutput?.set(logits, (first + row) * vocabSize);
       batch.onLogits(logits, firstPosition + first + row);
     }
+    yield;
   }
   if (resultOutput) taps?.emit('result_output', [n, vocabSize], resultOutput);
 }

@@ -10,8 +10,12 @@ import {
 import { requireRunnable } from './check.ts';
 import type { ModelConfig } from './config.ts';
 import { EngineError } from './errors.ts';
+import { modelDigest } from './model-digest.ts';
 import { refuseUnknownOptions, refuseUnlessOneOf } from './options.ts';
-import { Session, type SessionModel } from './session.ts';
+import { KV_TYPES, type KvType } from './run-state.ts';
+import { Session, type SessionModel, type SessionSettings } from './session.ts';
+import { decodeSession, type RestoredSession } from './session-bytes.ts';
+import type { TextCodec } from './text-codec.ts';
 import type { Tl1Kernel, Tl1Tilings } from './tl1.ts';
 import { type LoadProgress, loadWeights } from './weights.ts';
 
@@ -48,9 +52,18 @@ export interface LoadModelOptions {
    * where there is no SharedArrayBuffer (a page that is not cross-origin isolated).
    */
   readonly threads?: number | 'auto';
+  /** For prompts and answers of text; `loadTextModel` of `@bittern/engine/text` takes the file's own. Default none. */
+  readonly tokenizer?: TextCodec;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: (progress: LoadProgress) => void;
   readonly onWarning?: (message: string) => void;
+}
+
+export interface CreateSessionOptions {
+  /** Tokens that the session can hold. Default and maximum: the model's own. */
+  readonly contextLength?: number;
+  /** How the cache keeps keys and values. Default `f16`, as the reference does; other bits, and twice the memory, with `f32`. */
+  readonly kvType?: KvType;
 }
 
 const KNOWN_OPTIONS: readonly (keyof LoadModelOptions)[] = [
@@ -61,6 +74,7 @@ const KNOWN_OPTIONS: readonly (keyof LoadModelOptions)[] = [
   'kernels',
   'threads',
   'revectorize',
+  'tokenizer',
   'signal',
   'onProgress',
   'onWarning',
@@ -84,6 +98,7 @@ export async function loadModel(
     kernels: variant = 'auto',
     threads = 'auto',
     revectorize = false,
+    tokenizer,
     signal,
     onProgress,
     onWarning,
@@ -103,12 +118,15 @@ export async function loadModel(
   });
   try {
     const weights = await loadWeights(gguf, config, kernels, { i2sLayout, tl1Tiling, tl1Kernel, signal, onProgress });
+    let digest: Uint8Array | undefined;
     return new Model(gguf, numerics, {
       config,
       weights,
       kernels,
       lanes: numerics === 'avx512' ? 16 : 8,
       tl1Kernel: weights.ternaryType === 'TL1' ? tl1Kernel : undefined,
+      tokenizer,
+      digest: () => (digest ??= modelDigest(config, weights, kernels.memory)),
     });
   } catch (error) {
     kernels.dispose();
@@ -170,22 +188,55 @@ export class Model {
     return this.#use().kernels.memory.sizeBytes;
   }
 
+  /** The one for prompts and answers of text. */
+  get tokenizer(): TextCodec | undefined {
+    return this.#use().tokenizer;
+  }
+
   /**
-   * @param options.contextLength - tokens that the session can hold; default and maximum: the model's own
    * @throws {RangeError} for a contextLength outside 1..config.contextLength
+   * @throws {KernelError} KERNELS_OUT_OF_MEMORY
    */
-  createSession(options: { contextLength?: number } = {}): Session {
-    refuseUnknownOptions(options, ['contextLength']);
-    const parts = this.#use();
-    const { contextLength = parts.config.contextLength } = options;
-    if (!(Number.isInteger(contextLength) && contextLength >= 1 && contextLength <= parts.config.contextLength)) {
+  createSession(options: CreateSessionOptions = {}): Session {
+    refuseUnknownOptions(options, ['contextLength', 'kvType']);
+    const { config } = this.#use();
+    const { contextLength = config.contextLength, kvType = 'f16' } = options;
+    refuseUnlessOneOf('kvType', kvType, KV_TYPES);
+    if (!(Number.isInteger(contextLength) && contextLength >= 1 && contextLength <= config.contextLength)) {
       throw new RangeError(
-        `contextLength ${contextLength} is not a whole number from 1 to ${parts.config.contextLength}, the model's own.`,
+        `contextLength ${contextLength} is not a whole number from 1 to ${config.contextLength}, the model's own.`,
       );
     }
-    const session = new Session(parts, contextLength, (disposed) => this.#sessions.delete(disposed));
-    this.#sessions.add(session);
-    return session;
+    return this.#create({ contextLength, kvType });
+  }
+
+  /**
+   * A session as `session.save()` left it.
+   *
+   * @throws {EngineError} ENGINE_SESSION_DAMAGED for bytes that are not what was saved; ENGINE_SESSION_MISMATCH for those
+   *   of another model, or of other numerics
+   */
+  restoreSession(bytes: Uint8Array): Session {
+    const { config, lanes, digest } = this.#use();
+    const { blockCount, headCountKv, headDim, vocabSize, contextLength } = config;
+    const saved = decodeSession(bytes, {
+      vocabSize,
+      contextLength,
+      cellBytes: (position, kvType) => 2 * blockCount * headCountKv * headDim * (kvType === 'f16' ? 2 : 4) * position,
+    });
+    if (!digest().every((byte, index) => byte === saved.model[index])) {
+      throw new EngineError(
+        'ENGINE_SESSION_MISMATCH',
+        'These bytes are a session of another model, or of this one read in another weight layout. Load the model with which the session was saved.',
+      );
+    }
+    if (saved.lanes !== lanes) {
+      throw new EngineError(
+        'ENGINE_SESSION_MISMATCH',
+        `These bytes are a session with the numerics ${saved.lanes === 16 ? 'avx512' : 'avx2'}; the model was loaded with ${this.numerics}. Load it with those of the session.`,
+      );
+    }
+    return this.#create(saved, saved);
   }
 
   /**
@@ -202,6 +253,16 @@ export class Model {
 
   [Symbol.dispose](): void {
     this.dispose();
+  }
+
+  #create({ contextLength, kvType }: SessionSettings, saved?: RestoredSession): Session {
+    const owner = {
+      onDispose: (session: Session) => void this.#sessions.delete(session),
+      create: (settings: SessionSettings) => this.#create(settings),
+    };
+    const session = new Session(this.#use(), { contextLength, kvType }, owner, saved);
+    this.#sessions.add(session);
+    return session;
   }
 
   #use(): SessionModel {

@@ -1,4 +1,5 @@
-import { argmax, notFinite, type Sampler } from './decode.ts';
+import { argmax, REPETITION_WINDOW, type Sampler } from './decode.ts';
+import { largest } from './largest.ts';
 import { refuseUnknownOptions } from './options.ts';
 
 export interface SamplerOptions {
@@ -6,28 +7,51 @@ export interface SamplerOptions {
   readonly temperature?: number;
   /** Only the k largest logits take part; 0 is all. Default 40. */
   readonly topK?: number;
+  /** Only the most likely ids that together have this probability, in (0, 1]. Default 1: all. */
+  readonly topP?: number;
+  /** Only ids at least this fraction as likely as the most likely one, in [0, 1]. Default 0: all. */
+  readonly minP?: number;
+  /**
+   * Divides positive logits, and multiplies negative ones, of ids among the last 64 of prompt and answer; more than 0.
+   * Default 1: off.
+   */
+  readonly repetitionPenalty?: number;
   /** Whole number, 0 to 2^32 - 1. The same seed gives the same choices on every platform. */
   readonly seed: number;
 }
 
 /**
- * Samples an id: the `topK` largest logits (equal ones: lowest id first), divided by `temperature`, softmax in f64,
- * then one random number. Only IEEE additions, multiplications and divisions decide, so a seed reproduces anywhere.
+ * Samples an id, in llama.cpp's order: the repetition penalty, `topK` (equal logits: lowest id first), `topP`, `minP`,
+ * `temperature`, then one random number chooses by softmax. `topP` and `minP` look at the probabilities before the
+ * temperature; those of `topP` are relative to what `topK` left. All in f64, but the penalized logits, which are f32.
+ * Only IEEE additions, multiplications and divisions decide, so a seed reproduces anywhere.
  */
 export function createSampler(options: SamplerOptions): Sampler {
-  const { temperature = 0.8, topK = 40, seed } = options;
-  refuseUnknownOptions(options, ['temperature', 'topK', 'seed']);
+  const { temperature = 0.8, topK = 40, topP = 1, minP = 0, repetitionPenalty = 1, seed } = options;
+  refuseUnknownOptions(options, ['temperature', 'topK', 'topP', 'minP', 'repetitionPenalty', 'seed']);
   if (!(temperature >= 0 && Number.isFinite(temperature)))
     throw new RangeError(`temperature ${temperature} is not a number from 0 up`);
   if (!(Number.isInteger(topK) && topK >= 0)) throw new RangeError(`topK ${topK} is not a whole number from 0 up`);
+  if (!(topP > 0 && topP <= 1)) throw new RangeError(`topP ${topP} is not a number above 0, up to 1`);
+  if (!(minP >= 0 && minP <= 1)) throw new RangeError(`minP ${minP} is not a number from 0 to 1`);
+  if (!(repetitionPenalty > 0 && Number.isFinite(repetitionPenalty)))
+    throw new RangeError(`repetitionPenalty ${repetitionPenalty} is not a number above 0`);
   if (!(Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32))
     throw new RangeError(`seed ${seed} is not a whole number from 0 to 4294967295`);
-  if (temperature === 0) return argmax;
 
   const random = randomNumbers(seed);
-  return (logits) => {
-    const ids = largest(logits, topK === 0 ? logits.length : Math.min(topK, logits.length));
+  let penalized: Float32Array | undefined;
+  return (row, previous = []) => {
+    if (repetitionPenalty !== 1) penalized = penalize(row, previous, repetitionPenalty, penalized);
+    const logits = penalized ?? row;
+    if (temperature === 0) return argmax(logits);
+    let ids = largest(logits, topK === 0 ? logits.length : Math.min(topK, logits.length));
     const top = logits[ids[0]!]!;
+    if (topP < 1 || minP > 0) {
+      const likelihoods = ids.map((id) => exponential(logits[id]! - top)); // relative to the most likely one's
+      const count = countToReach(topP, likelihoods);
+      ids = ids.filter((_, index) => index < count && likelihoods[index]! >= minP);
+    }
     const weights = ids.map((id) => exponential((logits[id]! - top) / temperature));
     const total = weights.reduce((sum, weight) => sum + weight, 0);
     let left = random() * total;
@@ -39,28 +63,32 @@ export function createSampler(options: SamplerOptions): Sampler {
   };
 }
 
-/** Ids of the `count` largest logits, largest first, equal ones by id. */
-function largest(logits: Float32Array, count: number): number[] {
-  const bad = logits.findIndex((logit) => !Number.isFinite(logit));
-  if (bad >= 0) throw notFinite(bad, logits[bad]!);
-  if (count === logits.length) {
-    return Array.from(logits.keys()).toSorted((a, b) => logits[b]! - logits[a]! || a - b);
-  }
-  const ids: number[] = []; // insertion: few, of many
-  for (let id = 0; id < logits.length; id++) {
+/** Logits of ids that occur in `previous` made less likely; the others as they are. */
+function penalize(
+  logits: Float32Array,
+  previous: readonly number[],
+  penalty: number,
+  into: Float32Array | undefined,
+): Float32Array {
+  const penalized = into ?? new Float32Array(logits.length);
+  penalized.set(logits);
+  for (const id of new Set(previous.slice(-REPETITION_WINDOW))) {
     const logit = logits[id]!;
-    if (ids.length === count && logit <= logits[ids[count - 1]!]!) continue;
-    let low = 0;
-    let high = ids.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (logits[ids[middle]!]! >= logit) low = middle + 1;
-      else high = middle;
-    }
-    ids.splice(low, 0, id);
-    if (ids.length > count) ids.pop();
+    penalized[id] = logit > 0 ? logit / penalty : logit * penalty;
   }
-  return ids;
+  return penalized;
+}
+
+/** How many of the ids, most likely first, have `topP` of the probability together; at least one. */
+function countToReach(topP: number, weights: readonly number[]): number {
+  if (topP >= 1) return weights.length;
+  const total = weights.reduce((sum, weight) => sum + weight, 0);
+  let sum = 0;
+  for (const [index, weight] of weights.entries()) {
+    sum += weight;
+    if (sum >= topP * total) return index + 1;
+  }
+  return weights.length;
 }
 
 const POWER_VIEW = new DataView(new ArrayBuffer(8));
