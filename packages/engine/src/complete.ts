@@ -1,4 +1,4 @@
-import { type Decoder, generate } from './decode.ts';
+import { type Decoder, generate, refuseBadLimits } from './decode.ts';
 import { EngineError } from './errors.ts';
 import { logProbabilities, type TokenLogProbability } from './log-probabilities.ts';
 import { refuseUnknownOptions } from './options.ts';
@@ -75,6 +75,7 @@ export async function* complete(
   const { temperature = 0, topK, topP, minP, repetitionPenalty, seed = 0 } = options;
   const { maxTokens = Infinity, stop = [], stopIds = tokenizer?.eogIds, logprobs, shift, onPrompt, signal } = options;
   refuseUnknownOptions(options, KNOWN_OPTIONS);
+  refuseBadLimits(session, { maxTokens, shift });
   if (stop.some((string) => string === '')) throw new RangeError('An empty stop string would end every text.');
   if (stop.length > 0 && tokenizer === undefined) throw noTokenizer('Stop strings');
   if (logprobs !== undefined && !(Number.isInteger(logprobs) && logprobs >= 0))

@@ -104,11 +104,8 @@ export async function* generate(
 ): AsyncGenerator<number, void, undefined> {
   const { maxTokens, sampler = argmax, stopIds, onLogits, shift, signal } = options;
   refuseUnknownOptions(options, ['maxTokens', 'sampler', 'stopIds', 'onLogits', 'shift', 'signal']);
-  if (!((Number.isInteger(maxTokens) || maxTokens === Infinity) && maxTokens >= 0))
-    throw new RangeError(`maxTokens ${maxTokens} is not a whole number from 0 up.`);
+  refuseBadLimits(session, options);
   const { contextLength } = session;
-  if (shift && !(Number.isInteger(shift.keep) && shift.keep >= 0 && shift.keep < contextLength - 1))
-    throw new RangeError(`shift.keep ${shift.keep} is not a whole number from 0 to ${contextLength - 2}.`);
   let row = logits;
   let into: Float32Array | undefined;
   for (let count = 1; count <= maxTokens; count++) {
@@ -128,6 +125,17 @@ export async function* generate(
       row = await session.prompt(kept, { into, signal });
     }
   }
+}
+
+/** @throws {RangeError} */
+export function refuseBadLimits(
+  { contextLength }: Pick<Decoder, 'contextLength'>,
+  { maxTokens, shift }: Pick<GenerateOptions, 'maxTokens' | 'shift'>,
+): void {
+  if (!((Number.isInteger(maxTokens) || maxTokens === Infinity) && maxTokens >= 0))
+    throw new RangeError(`maxTokens ${maxTokens} is not a whole number from 0 up.`);
+  if (shift && !(Number.isInteger(shift.keep) && shift.keep >= 0 && shift.keep < contextLength - 1))
+    throw new RangeError(`shift.keep ${shift.keep} is not a whole number from 0 to ${contextLength - 2}.`);
 }
 
 async function choose(session: Decoder, sampler: Sampler, row: Float32Array): Promise<number> {

@@ -108,9 +108,9 @@ export class Session {
     return this.#tokens.length;
   }
 
-  /** Whether an evaluation or a generation runs. */
+  /** Whether an evaluation runs. */
   get busy(): boolean {
-    return this.#evaluating || this.#completing;
+    return this.#evaluating;
   }
 
   /** Ids of the tokens in the cache, from position `begin` on. */
@@ -162,7 +162,7 @@ export class Session {
    * Makes `prompt` what the cache holds, as {@link Session.prompt} does, and continues it. One piece for each id, the
    * last of them with `end`.
    *
-   * Until it ends, or the loop over it is left, only what reads may be called on the session: `fork`, `save`, `ids`.
+   * Until it ends, or the loop over it is left, the session is its: only `fork`, `save`, `ids` and `dispose` may be called.
    *
    * @param prompt - ids, or text if the model has a tokenizer
    * @throws {EngineError} as {@link Session.evaluate}, ENGINE_NO_TOKENIZER, and ENGINE_NOT_FINITE
@@ -237,11 +237,11 @@ export class Session {
   /**
    * Frees the session's memory. Idempotent; any other use afterwards is an error.
    *
-   * @throws {EngineError} ENGINE_BUSY while an evaluation or a generation runs: let it end first
+   * @throws {EngineError} ENGINE_BUSY while an evaluation runs: await it first
    */
   dispose(): void {
     if (this.#disposed) return;
-    this.#check();
+    this.#checkStill();
     this.#disposed = true;
     this.#state.free();
     this.#owner.onDispose(this);
@@ -309,6 +309,7 @@ export class Session {
   /** @param origin - micro-batches end at multiples of 512 from here */
   async #evaluate(ids: readonly number[], origin: number, options: EvaluateOptions): Promise<Float32Array> {
     const { logits = 'last', into, onLogits, onTap, taps: patterns = ['*'], signal } = options;
+    this.#checkDisposed(); // a generation may have been left behind
     const { vocabSize } = this.#model.config;
     refuseUnlessOneOf('logits', logits, ['all', 'last']);
     if (into !== undefined && into.length !== vocabSize)
