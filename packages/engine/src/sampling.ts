@@ -70,7 +70,7 @@ function penalize(
   penalty: number,
   into: Float32Array | undefined,
 ): Float32Array {
-  const penalized = into ?? new Float32Array(logits.length);
+  const penalized = into?.length === logits.length ? into : new Float32Array(logits.length);
   penalized.set(logits);
   for (const id of new Set(previous.slice(-REPETITION_WINDOW))) {
     const logit = logits[id]!;
