@@ -1,9 +1,11 @@
 import { Command, CommanderError } from 'commander';
+import { addChatCommand } from './commands/chat.ts';
 import { addCompatCheckCommand } from './commands/compat-check.ts';
 import { addCrossvalCommand } from './commands/crossval.ts';
 import { addInspectCommand } from './commands/inspect.ts';
 import { addLogitsCommand } from './commands/logits.ts';
 import { addRunCommand } from './commands/run.ts';
+import { addScoreCommand } from './commands/score.ts';
 import { addTokenizeCommand } from './commands/tokenize.ts';
 import { codeOf, messageOf } from './errors.ts';
 import { EXIT_CODES, EXIT_CODES_HELP, type ExitCode, exitCodeOf } from './exit-codes.ts';
@@ -33,7 +35,9 @@ export async function main(argv: readonly string[], io: Io): Promise<ExitCode> {
     })
     .addHelpText('after', `\n${EXIT_CODES_HELP}`);
   addRunCommand(program, io);
+  addChatCommand(program, io);
   addLogitsCommand(program, io);
+  addScoreCommand(program, io);
   const setExitCode = (code: ExitCode): void => {
     exitCode = code;
   };

@@ -93,6 +93,62 @@ describe('run', () => {
   });
 });
 
+describe('what ends a run, and what it tells', () => {
+  const GREEDY = ['run', '-p', PROMPT, '-n', '24', '--greedy'];
+
+  test('--stop, of which nothing is printed, and which may be given many times', async () => {
+    const { text, generated } = JSON.parse((await bittern([...GREEDY, '--json'])).stdout);
+    const stop = text.slice(9, 14);
+    const before = text.slice(0, text.indexOf(stop));
+    const argv = [...GREEDY, '--stop', 'never to be seen', '--stop', stop];
+    expect((await bittern(argv)).stdout).toBe(`${PROMPT}${before}\n`);
+    const document = JSON.parse((await bittern([...argv, '--json'])).stdout);
+    expect(document).toMatchObject({ text: before, stop: 'stop-string', stopString: stop });
+    expect(document.generated).toEqual(generated.slice(0, document.generated.length));
+  });
+
+  test('--stop-id', async () => {
+    const { generated } = JSON.parse((await bittern([...GREEDY, '--json'])).stdout);
+    const argv = [...GREEDY, '--stop-id', '4094', '--stop-id', String(generated[5]), '--json'];
+    const document = JSON.parse((await bittern(argv)).stdout);
+    expect(document).toMatchObject({ stop: 'stop-id' });
+    expect(document.generated).toEqual(generated.slice(0, generated.indexOf(generated[5]) + 1));
+  });
+
+  test('--repeat-penalty makes another text, also a greedy one', async () => {
+    const plain = await bittern(GREEDY);
+    const penalized = await bittern([...GREEDY, '--repeat-penalty', '1.5']);
+    expect(penalized.code).toBe(0);
+    expect(penalized.stdout).not.toBe(plain.stdout);
+  });
+
+  test('--top-p and --min-p that leave one token are greedy', async () => {
+    const { stdout } = await bittern(GREEDY);
+    const seeded = ['run', '-p', PROMPT, '-n', '24', '--seed', '3'];
+    expect((await bittern([...seeded, '--top-p', '0.0001'])).stdout).toBe(stdout);
+    expect((await bittern([...seeded, '--min-p', '1'])).stdout).toBe(stdout);
+  });
+
+  test('--logprobs, of each token', async () => {
+    const { generated, logprobs } = JSON.parse((await bittern([...GREEDY, '--logprobs', '2', '--json'])).stdout);
+    expect(logprobs).toHaveLength(generated.length);
+    for (const [index, { logprob, top }] of logprobs.entries()) {
+      expect(top[0]).toEqual([generated[index], logprob]);
+      expect(top[1][1]).toBeLessThanOrEqual(logprob);
+    }
+  });
+
+  test('--progress writes tokens per second on stderr as they come', async () => {
+    const { stderr } = await bittern([...GREEDY, '--progress']);
+    expect(stderr).toMatch(/^1 tokens in 0\.\d\d s, .* tokens\/s\n/);
+    expect((await bittern(GREEDY)).stderr).not.toMatch(/^1 tokens/m);
+    const shown: string[] = [];
+    await bittern([...GREEDY, '--json'], { isTTY: true, onProgress: (text) => shown.push(text) });
+    expect(shown.some((text) => text.includes('tokens/s'))).toBe(true);
+    expect(shown.at(-1)).toBe('\r\u001b[K');
+  });
+});
+
 describe('run with a chat template', () => {
   test('prints the answer alone, and the template with its reason on stderr', async () => {
     const argv = ['run', '--template', 'auto', '--system', 'Be brief.', '-p', 'Hi<|eot_id|>', '-n', '8', '--greedy'];

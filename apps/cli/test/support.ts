@@ -22,9 +22,13 @@ export interface Outcome {
 
 export interface RunOptions {
   /** Standard input, in pieces. */
-  readonly stdin?: readonly Uint8Array[];
+  readonly stdin?: readonly Uint8Array[] | AsyncIterable<Uint8Array>;
   readonly isTTY?: boolean;
   readonly env?: Readonly<Record<string, string>>;
+  /** Whether standard input is a terminal that edits lines. */
+  readonly isTerminal?: boolean;
+  /** Given what to call for Ctrl-C, whenever a command takes it. */
+  readonly onTake?: (interrupt: () => void) => void;
   readonly signal?: AbortSignal;
   /** Called before each write to stdout; what it throws is the write's failure. */
   readonly onWrite?: (text: string) => void;
@@ -33,12 +37,13 @@ export interface RunOptions {
 
 /** Runs a command in this process. */
 export async function bittern(argv: readonly string[], options: RunOptions = {}): Promise<Outcome> {
-  const { stdin = [], isTTY = false, env = {}, signal = new AbortController().signal, onWrite, onProgress } = options;
+  const { stdin = [], isTTY = false, isTerminal = false, env = {}, onTake, onWrite, onProgress } = options;
+  const { signal = new AbortController().signal } = options;
   let stdout = '';
   let stderr = '';
   const code = await main(argv, {
     stdin: Readable.from(stdin),
-    isTerminal: false,
+    isTerminal,
     stdout: {
       isTTY: false,
       async write(text) {
@@ -56,7 +61,10 @@ export async function bittern(argv: readonly string[], options: RunOptions = {})
     columns: 100,
     env,
     signal,
-    takeInterrupts: () => () => {},
+    takeInterrupts(handler) {
+      onTake?.(handler);
+      return () => {};
+    },
   });
   return { code, stdout, stderr };
 }

@@ -166,9 +166,13 @@ describe('createSampler', () => {
     });
 
     test('comes before everything else', () => {
-      const ids = [...new Set(Array.from({ length: 50 }, (_, seed) => {
-        return createSampler({ topK: 1, repetitionPenalty: 2, seed })(logits, [0]);
-      }))];
+      const ids = [
+        ...new Set(
+          Array.from({ length: 50 }, (_, seed) => {
+            return createSampler({ topK: 1, repetitionPenalty: 2, seed })(logits, [0]);
+          }),
+        ),
+      ];
       expect(ids).toEqual([1]);
     });
   });

@@ -55,7 +55,10 @@ describe('bytes of another model', () => {
   test.each([
     ['a weight changed', async () => loadModel(await setData(tinyBytes(), 'blk.0.attn_norm.weight', 0, f32(3)))],
     ['a scale changed', async () => loadModel(await setData(tinyBytes(), 'blk.3.ffn_down.weight', -32, f32(3)))],
-    ['a code changed', async () => loadModel(await setData(tinyBytes(), 'blk.2.attn_k.weight', 99, Uint8Array.of(0x55)))],
+    [
+      'a code changed',
+      async () => loadModel(await setData(tinyBytes(), 'blk.2.attn_k.weight', 99, Uint8Array.of(0x55))),
+    ],
     ['another RoPE base', async () => loadModel(setValue(tinyBytes(), 'bitnet-b1.58.rope.freq_base', 10_000))],
     ['another layout', async () => loadModel(tinyBytes(), { i2sLayout: '64x16' })],
     ['other numerics', async () => loadModel(tinyBytes(), { numerics: 'avx2' })],

@@ -19,7 +19,11 @@ function allocated(): { readonly heap: number; readonly buffers: number } {
 const TOKENS = 400;
 
 /** What evaluating one token allocates, on the average of many. */
-async function bytesPerToken(bytes: Uint8Array<ArrayBuffer>, contextLength: number, withInto: boolean): Promise<number> {
+async function bytesPerToken(
+  bytes: Uint8Array<ArrayBuffer>,
+  contextLength: number,
+  withInto: boolean,
+): Promise<number> {
   using model = await loadModel(bytes);
   using session = model.createSession({ contextLength });
   const into = new Float32Array(model.config.vocabSize);

@@ -1,0 +1,62 @@
+import { describe, expect, test } from 'vitest';
+import { bittern } from './support.ts';
+
+const RUN = ['run', '-p', 'Once upon a time', '-n', '12', '--json'];
+
+async function run(env: Record<string, string>, ...options: string[]) {
+  const { code, stdout } = await bittern([...RUN, ...options], { env });
+  expect(code).toBe(0);
+  return JSON.parse(stdout);
+}
+
+describe('environment variables', () => {
+  test('BITNET_SEED is the seed where none is given, and is recorded', async () => {
+    const document = await run({ BITNET_SEED: '42', OTHER: 'x' });
+    expect(document.sampling.seed).toBe(42);
+    expect(document.environment).toEqual({ BITNET_SEED: '42' });
+    expect(document.text).toBe((await run({}, '--seed', '42')).text);
+    expect((await run({ BITNET_SEED: '42' }, '--seed', '7')).sampling.seed).toBe(7);
+  });
+
+  test('BITNET_DETERMINISTIC makes a run repeatable', async () => {
+    const env = { BITNET_DETERMINISTIC: '1' };
+    const first = await run(env);
+    expect(first.sampling.seed).toBe(0);
+    expect((await run(env)).generated).toEqual(first.generated);
+    expect((await run({ ...env, BITNET_SEED: '42' })).sampling.seed).toBe(42);
+    const seeds = new Set<number>();
+    for (let i = 0; i < 3; i++) seeds.add((await run({ BITNET_DETERMINISTIC: '0' }, '-n', '0')).sampling.seed);
+    expect(seeds.size).toBe(3);
+  });
+
+  test('RAYON_NUM_THREADS, else OMP_NUM_THREADS, is the number of threads where none is given', async () => {
+    expect((await run({ RAYON_NUM_THREADS: '2', OMP_NUM_THREADS: '3' }, '--greedy')).threads).toBe(2);
+    expect((await run({ OMP_NUM_THREADS: '3' }, '--greedy')).threads).toBe(3);
+    expect((await run({ OMP_NUM_THREADS: '3' }, '--greedy', '--threads', '1')).threads).toBe(1);
+    expect((await run({ RAYON_NUM_THREADS: '0' }, '--greedy')).threads).toBe(1);
+    expect((await run({ RAYON_NUM_THREADS: '' }, '--greedy')).environment).toEqual({});
+  });
+
+  test.each([
+    ['BITNET_SEED', '-1'],
+    ['BITNET_SEED', '4294967296'],
+    ['BITNET_DETERMINISTIC', 'yes please'],
+    ['RAYON_NUM_THREADS', 'all'],
+    ['OMP_NUM_THREADS', '257'],
+  ])('%s=%s is refused', async (name, value) => {
+    const { code, stdout, stderr } = await bittern(RUN, { env: { [name]: value } });
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toContain(`The environment variable ${name} is "${value}"`);
+  });
+});
+
+test('everything is the same twice and with 1, 2 and 3 threads', async () => {
+  const documents: unknown[] = [];
+  for (const threads of ['1', '2', '3', '1']) {
+    const env = { BITNET_DETERMINISTIC: '1', BITNET_SEED: '42', RAYON_NUM_THREADS: threads };
+    const options = ['--top-p', '0.9', '--min-p', '0.01', '--repeat-penalty', '1.1', '--logprobs', '3'];
+    const { ids, generated, text, logprobs, stop } = await run(env, ...options);
+    documents.push({ ids, generated, text, logprobs, stop });
+  }
+  expect(new Set(documents.map((document) => JSON.stringify(document))).size).toBe(1);
+});
