@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url';
-import { defineConfig } from 'vite';
+import { defineConfig, type UserConfig } from 'vite';
 
-export default defineConfig({
+const config: UserConfig = defineConfig({
   root: fileURLToPath(new URL('.', import.meta.url)),
   server: {
     // Cross-origin isolation: without it a page has no SharedArrayBuffer, and the engine one thread.
@@ -12,3 +12,5 @@ export default defineConfig({
   // Bundled dependencies would lose the WebAssembly that lies beside them.
   optimizeDeps: { exclude: ['@bittern/engine', '@bittern/gguf-parser', '@bittern/kernels'] },
 });
+
+export default config;

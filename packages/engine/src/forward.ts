@@ -45,6 +45,8 @@ export function* forward(
     taps?.emit(normName, [n, width], taps.normalized);
     taps?.emit(name, [n, width], s.normed);
   };
+  const storeKeysValues = s.kvType === 'f16' ? kernels.storeKeysValues : kernels.storeKeysValuesF32;
+  const attention = s.kvType === 'f16' ? kernels.attention : kernels.attentionF32;
   /** s.normed in int8, once for all matrices that read it */
   const quantizeRows = weights.ternaryType === 'TL1' ? kernels.quantizeRowsTl1 : kernels.quantizeRows;
   const quantize = (width: number): void => quantizeRows(s.normed, 0, n, width, s.values, s.scales, s.sums);
@@ -84,8 +86,8 @@ export function* forward(
     // Attention over the cache, this batch included
     const keys = s.keyCache[layer]!;
     const values = s.valueCache[layer]!;
-    kernels.storeKeysValues(s.k, s.v, n, headCountKv, headDim, position, s.cells, keys, values);
-    kernels.attention(
+    storeKeysValues(s.k, s.v, n, headCountKv, headDim, position, s.cells, keys, values);
+    attention(
       s.q,
       0,
       headCountKv,

@@ -39,7 +39,7 @@ interface LayerWeights {
 }
 
 /** An array of weights in the kernels' memory, for {@link modelDigest}. */
-export interface WeightArray {
+interface WeightArray {
   readonly pointer: Pointer;
   readonly sizeBytes: number;
   /** Of a ternary matrix; undefined for others. */

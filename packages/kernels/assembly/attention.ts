@@ -4,7 +4,7 @@ import { blasRow, dotF16, roundToF16, widenF16 } from './f16-matmul';
 import { halve4, narrowF16x4, storeF16x4 } from './lanes';
 
 /** Rows of q that share one widening of the keys and values. */
-const TILE_ROWS: i32 = 32;
+export const TILE_ROWS: i32 = 32;
 
 export function storeKeysValues(
   keys: usize, values: usize, count: i32, kvHeads: i32, headDim: i32, position: i32, cells: i32,
@@ -31,7 +31,7 @@ export function storeKeysValues(
 }
 
 /** kq [cells] -> probabilities [cells]; cells from `visible` on are masked. `cells` is a multiple of 32. */
-function softmax(kq: usize, cells: i32, visible: i32, scale: f32, lanes: i32, out: usize): void {
+export function softmax(kq: usize, cells: i32, visible: i32, scale: f32, lanes: i32, out: usize): void {
   const bytes = <usize>cells << 2;
   const end = out + bytes;
   const masked = f32x4.splat(-Infinity);

@@ -1,4 +1,5 @@
 export { attention, storeKeysValues } from './attention';
+export { attentionF32, storeKeysValuesF32 } from './attention-f32';
 export { add, exponential, multiplyAdd, reluSquaredGate, siluGate } from './elementwise';
 export { f16Gemm, f16Gemv, findNonFiniteF16, roundToF16, widenF16 } from './f16-matmul';
 export { i2sGemm, i2sGemv, packRowPairs } from './i2s';

@@ -273,6 +273,16 @@ export interface Kernels {
     scratch: Pointer,
   ): void;
 
+  /** {@link Kernels.storeKeysValues} for a cache that keeps them unrounded: keyCache and valueCache are f32. */
+  storeKeysValuesF32: Kernels['storeKeysValues'];
+
+  /**
+   * {@link Kernels.attention} over an f32 cache. Nothing is rounded to f16: neither q nor the probabilities of one row. Dot
+   * products are the reference's for f32 (section 5.3): as for f16, but with fused accumulators, and columns beyond a
+   * multiple of 4 * lanes are added one by one, fused, in f32.
+   */
+  attentionF32: Kernels['attention'];
+
   /**
    * f16 matrix times one vector, in the order of the reference's f16 dot product (section 5.3, `dot16`): four
    * accumulators of `lanes`, then the columns beyond a multiple of 4 * lanes one by one in f64.
@@ -351,7 +361,7 @@ export interface Kernels {
   multiplyAdd(a: Pointer, b: Pointer, c: Pointer, count: number, out: Pointer): void;
 }
 
-/** Scratch of {@link Kernels.attention}: keys or values of one head in f32, and a tile of probabilities. */
+/** Scratch of {@link Kernels.attention}, and enough for {@link Kernels.attentionF32}: keys or values of one head in f32, and a tile of probabilities. */
 export function attentionScratchBytes(heads: number, kvHeads: number, headDim: number, cells: number): number {
   const tileRows = 32;
   return 4 * (cells * headDim + headDim + cells + (heads / kvHeads) * tileRows * cells);

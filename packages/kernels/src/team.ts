@@ -34,7 +34,9 @@ type SharedOperation =
   | 'i2sGemvWide'
   | 'i2sGemmWide'
   | 'quantizeRowsTl1'
-  | 'tl1Gemv';
+  | 'tl1Gemv'
+  | 'storeKeysValuesF32'
+  | 'attentionF32';
 
 /**
  * Their arguments: i for an i32 word, f for an f32 one, s for the scratch, which each thread has of its own. The place in
@@ -59,6 +61,8 @@ const OPERATIONS: Readonly<Record<SharedOperation, string>> = {
   i2sGemmWide: 'iiiifiiiiiis',
   quantizeRowsTl1: 'iiiiiii',
   tl1Gemv: 'iiiifiiis',
+  storeKeysValuesF32: 'iiiiiiiii',
+  attentionF32: 'iiiiiiiiiiiifiiiis',
 };
 
 const PROGRAM_WORDS = 1 << 16;
