@@ -189,10 +189,14 @@ describe('what it takes and tells', () => {
     session.reset();
   });
 
-  test.each([[[]], [[512]], [Array.from({ length: 65 }, () => 1)]])('prompt %j is refused', async (prompt) => {
+  test.each([
+    ['no ids', [], 'No ids to evaluate'],
+    ['an id outside the vocabulary', [512], 'Id 512 at index 0'],
+    ['more than fit', Array.from({ length: 65 }, () => 1), '65 tokens do not fit: the context holds 64 and 0 are used'],
+  ])('a prompt of %s is refused', async (_, prompt, message) => {
     using session = model.createSession({ contextLength: 64 });
     await session.evaluate([1, 2]);
-    await expect(session.generate(prompt).next()).rejects.toThrow();
+    await expect(session.generate(prompt).next()).rejects.toThrow(message);
     expect(session.ids()).toEqual([1, 2]);
   });
 });

@@ -1,6 +1,7 @@
 import * as fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { EngineError, loadModel, type Model } from '../src/index.ts';
+import { WordHash } from '../src/word-hash.ts';
 import { tinyBytes } from './fixtures.ts';
 import { f32, setData, setValue } from './patch.ts';
 
@@ -82,29 +83,44 @@ describe('bytes that are damaged', () => {
   });
 
   test('any changed bit', () => {
-    fc.assert(
-      fc.property(fc.nat(saved.length - 1), fc.nat(7), (at, bit) => {
-        const changed = saved.slice();
-        changed[at]! ^= 1 << bit;
-        return codeOf(model, changed) === 'ENGINE_SESSION_DAMAGED';
-      }),
-      { numRuns: 3000 },
-    );
-    for (let at = 0; at < 56; at++) {
+    const codes = new Set<string>();
+    const change = (at: number, bit: number): void => {
       const changed = saved.slice();
-      changed[at]! ^= 1;
-      expect(codeOf(model, changed)).toBe('ENGINE_SESSION_DAMAGED');
-    }
+      changed[at]! ^= 1 << bit;
+      codes.add(codeOf(model, changed));
+    };
+    fc.assert(fc.property(fc.nat(saved.length - 1), fc.nat(7), change), { numRuns: 3000 });
+    for (let at = 0; at < 56; at++) for (let bit = 0; bit < 8; bit++) change(at, bit);
+    expect([...codes]).toEqual(['ENGINE_SESSION_DAMAGED']);
   });
 
   test('other bytes', () => {
+    const codes = new Set<string>();
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 300 }), fc.nat(56), (bytes, kept) => {
-        const made = new Uint8Array([...saved.subarray(0, kept), ...bytes]);
-        return codeOf(model, made) === 'ENGINE_SESSION_DAMAGED';
+        codes.add(codeOf(model, new Uint8Array([...saved.subarray(0, kept), ...bytes])));
       }),
       { numRuns: 2000 },
     );
+    expect([...codes]).toEqual(['ENGINE_SESSION_DAMAGED']);
+  });
+
+  test.each([
+    ['lanes', 8, 12, /numerics have 12 lanes/],
+    ['bytes of a key', 12, 1, /keys have 1 bytes/],
+    ['a context of none', 16, 0, /context length is 0/],
+    ['more tokens than fit', 20, 33, /33 tokens in a context of 32/],
+    ['an id', 56, 512, /id outside the vocabulary/],
+    ['a negative id', 60, 0xffff_ffff, /id outside the vocabulary/],
+    ['a micro-batch before the first', 56 + 28, 0xffff_ffff, /out of order/],
+    ['a micro-batch that was skipped', 56 + 52, 2, /out of order/],
+    ['a flag', 56 + 56, 0x02, /how tokens were evaluated/],
+  ])('%s that cannot be, with a checksum that is right', (_, offset, value, message) => {
+    const forged = saved.slice();
+    new DataView(forged.buffer).setUint32(offset, value, true);
+    forged.set(new WordHash().update(forged.subarray(0, 40)).update(forged.subarray(56)).digest(), 40);
+    expect(() => model.restoreSession(forged)).toThrow(message);
+    expect(codeOf(model, forged)).toBe('ENGINE_SESSION_DAMAGED');
   });
 
   test('nothing is allocated for a size that the bytes only claim', () => {

@@ -54,7 +54,7 @@ export async function openUrl(url: string | URL, options: OpenUrlOptions = {}): 
   // A Request checks the URL: a bad one is the caller's TypeError now, not a failure to try again.
   const { url: absolute } = new Request(String(url));
   // Not the function itself: a browser's refuses to be called as a method of another object.
-  const fetchAny: typeof fetch = ownFetch ?? ((...request) => globalThis.fetch(...request));
+  const fetchAny: typeof fetch = ownFetch ?? ((...args) => globalThis.fetch(...args));
   const remote = { headers, fetch: fetchAny, retries, retryDelayMs };
   const urls = shardNames(absolute);
   if (urls === undefined) {

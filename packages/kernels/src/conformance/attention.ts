@@ -57,11 +57,11 @@ export function attentionCases(seed: number): ConformanceCase[] {
               const cacheLength = kvHeads * cacheCells * headDim;
               const isUsed = (key: boolean, i: number): boolean =>
                 (key ? Math.floor(i / headDim) % cacheCells : i % cacheCells) < position + count;
-              const cache = (name: string, key: boolean): Pointer => {
+              const cache = (array: string, key: boolean): Pointer => {
                 const clear = (value: number, i: number): number => (isUsed(key, i) ? value : 0);
                 return kvType === 'f16'
-                  ? arena.input(name, 'f16', random.smallF16(cacheLength).map(clear))
-                  : arena.input(name, 'f32', random.normal(cacheLength, 1).map(clear));
+                  ? arena.input(array, 'f16', random.smallF16(cacheLength).map(clear))
+                  : arena.input(array, 'f32', random.normal(cacheLength, 1).map(clear));
               };
               const keyCache = cache('keyCache', true);
               const valueCache = cache('valueCache', false);
