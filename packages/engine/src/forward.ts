@@ -19,6 +19,9 @@ export interface MicroBatch {
   onLogits(row: Float32Array, position: number): void;
 }
 
+/** Rows of attention between two pauses: over a long context all of a micro-batch would take longer than a token. */
+const ATTENTION_ROWS = 64;
+
 /**
  * The whole transformer for one micro-batch, every operation in the reference's order (numerics, section 5.1).
  * Appends the ids' keys and values to the cache in `s`. Each operation is followed by its taps.
@@ -87,31 +90,36 @@ export function* forward(
     const keys = s.keyCache[layer]!;
     const values = s.valueCache[layer]!;
     storeKeysValues(s.k, s.v, n, headCountKv, headDim, position, s.cells, keys, values);
-    attention(
-      s.q,
-      0,
-      headCountKv,
-      headCount,
-      headCountKv,
-      headDim,
-      n,
-      position,
-      keys,
-      values,
-      s.cells,
-      cells,
-      scoreScale,
-      lanes,
-      s.attended,
-      taps?.scores ?? 0,
-      taps?.probabilities ?? 0,
-      kernels.scratch,
-    );
+    for (let row = 0, rows = 0; row < n; row += rows) {
+      // Never a single row of several: alone it would be computed otherwise.
+      rows = taps || n - row <= ATTENTION_ROWS + 1 ? n - row : ATTENTION_ROWS;
+      const offset = 4 * row * headCount * headDim;
+      attention(
+        s.q + offset,
+        0,
+        headCountKv,
+        headCount,
+        headCountKv,
+        headDim,
+        rows,
+        position + row,
+        keys,
+        values,
+        s.cells,
+        cells,
+        scoreScale,
+        lanes,
+        s.attended + offset,
+        taps?.scores ?? 0,
+        taps?.probabilities ?? 0,
+        kernels.scratch,
+      );
+      yield;
+    }
     taps?.emit(`kq-${layer}`, [headCount, n, cells], taps.scores);
     taps?.emit(`kq_soft_max_ext-${layer}`, [headCount, n, cells], taps.probabilities);
     taps?.emitByHead(`kqv-${layer}`, n, headCount, headDim, s.attended);
     taps?.emit(`kqv_out-${layer}`, [n, embeddingLength], s.attended);
-    yield;
 
     // Attention output, added to the residual stream
     norm(s.attended, w.attnSubNorm, embeddingLength, `norm-${layer}`, `attn_sub_norm-${layer}`);

@@ -70,7 +70,7 @@ export interface NotFinite {
 }
 
 /** How long an evaluation of several tokens computes before it lets the event loop run. */
-const TURN_MS = 8;
+const TURN_MS = 4;
 
 /** One sequence of tokens with its key/value cache. */
 export class Session {

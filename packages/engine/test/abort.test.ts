@@ -22,16 +22,13 @@ test.each([1, 2])('an abort while a prompt is evaluated, %i thread(s)', { timeou
   for (const after of [0.1, 0.2, 0.3, 0.4, 0.5]) {
     const controller = new AbortController();
     const reason = new Error('enough');
-    let abortedAt = Infinity;
-    setTimeout(() => {
-      abortedAt = performance.now();
-      controller.abort(reason);
-    }, after * wholeMs);
+    const wantedAt = performance.now() + after * wholeMs; // the event loop may come to it later: that counts
+    setTimeout(() => controller.abort(reason), after * wholeMs);
     await expect(session.evaluate(LONG, { signal: controller.signal })).rejects.toBe(reason);
-    latencies.push(performance.now() - abortedAt);
+    latencies.push(performance.now() - wantedAt);
     expect(session.save()).toEqual(saved); // as it was before the call
   }
-  // A micro-batch is half of the whole: it stopped within one, and the event loop turned, or no timer had fired.
+  // A micro-batch is half of the whole: it stopped within one.
   expect(latencies.toSorted((a, b) => a - b)[2]!).toBeLessThan(wholeMs / 8);
   const row = digest(await session.evaluate([4, 5]));
   using fresh = model.createSession();
