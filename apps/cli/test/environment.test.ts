@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { bittern } from './support.ts';
+import { bittern, fileOf, MODEL } from './support.ts';
 
 const RUN = ['run', '-p', 'Once upon a time', '-n', '12', '--json'];
 
@@ -50,13 +50,23 @@ describe('environment variables', () => {
   });
 });
 
-test('everything is the same twice and with 1, 2 and 3 threads', async () => {
+test('everything is the same twice and with 1, 2 and 3 threads', { timeout: 60_000 }, async () => {
   const documents: unknown[] = [];
+  const text = await fileOf('Once upon a time there was a little bird. It sang every morning.\n', 'text.txt');
   for (const threads of ['1', '2', '3', '1']) {
     const env = { BITNET_DETERMINISTIC: '1', BITNET_SEED: '42', RAYON_NUM_THREADS: threads };
+    const digests: unknown[] = [];
+    for (const mode of ['batch-all', 'batch-last', 'sequential']) {
+      const argv = ['logits', '-m', MODEL, '-p', 'Once upon a time', '--mode', mode, '--greedy', '8', '--json'];
+      const { environment, ...rest } = JSON.parse((await bittern(argv, { env })).stdout);
+      expect(environment).toEqual(env);
+      digests.push(rest);
+    }
+    const { meanNll } = JSON.parse((await bittern(['score', '-m', MODEL, text, '--json'], { env })).stdout);
+    const chat = await bittern(['chat', '-n', '12'], { env, stdin: [Buffer.from('Hi\nWhy?\n')] });
     const options = ['--top-p', '0.9', '--min-p', '0.01', '--repeat-penalty', '1.1', '--logprobs', '3'];
-    const { ids, generated, text, logprobs, stop } = await run(env, ...options);
-    documents.push({ ids, generated, text, logprobs, stop });
+    const { ids, generated, text: answer, logprobs, stop } = await run(env, ...options);
+    documents.push({ ids, generated, answer, logprobs, stop, digests, meanNll, chat: chat.stdout });
   }
   expect(new Set(documents.map((document) => JSON.stringify(document))).size).toBe(1);
 });
