@@ -48,8 +48,9 @@ async function bytesPerToken(
   return (after.heap - before.heap + Math.max(0, after.buffers - before.buffers)) / TOKENS;
 }
 
-// The storyteller has eight times the vocabulary of the tiny model, and as many layers. What a token allocates is the
-// bookkeeping of its calls (a promise, a generator, names of nodes), nothing of the size of a row, a matrix or a cache.
+// The storyteller has eight times the vocabulary of the tiny model and twice the layers. What a token allocates is the
+// bookkeeping of its calls: a promise, a generator, for each layer the names of its nodes. Nothing of the size of a row, a
+// matrix or a cache.
 test('a token allocates nothing that grows with the model', { timeout: 60_000 }, async () => {
   const storyteller = RECORDED.find(({ name }) => name === 'storyteller')!;
   const small = await bytesPerToken(tinyBytes(), 1024, true);
