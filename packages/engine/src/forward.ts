@@ -50,6 +50,7 @@ export function* forward(
   };
   const storeKeysValues = s.kvType === 'f16' ? kernels.storeKeysValues : kernels.storeKeysValuesF32;
   const attention = s.kvType === 'f16' ? kernels.attention : kernels.attentionF32;
+  const headEnd = s.kvType === 'f16' ? headCountKv : headCount; // of the heads that its threads split
   /** s.normed in int8, once for all matrices that read it */
   const quantizeRows = weights.ternaryType === 'TL1' ? kernels.quantizeRowsTl1 : kernels.quantizeRows;
   const quantize = (width: number): void => quantizeRows(s.normed, 0, n, width, s.values, s.scales, s.sums);
@@ -97,7 +98,7 @@ export function* forward(
       attention(
         s.q + offset,
         0,
-        headCountKv,
+        headEnd,
         headCount,
         headCountKv,
         headDim,

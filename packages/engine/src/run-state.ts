@@ -25,18 +25,17 @@ export interface SessionBytes {
 
 /** See {@link RunState}. */
 export function sessionBytes(config: ModelConfig, contextLength: number, usesTables: boolean): SessionBytes {
-  const { cache, scratch, ...arrays } = arrayBytes(config, contextLength, 'f16', usesTables);
+  const { cache, scratch, ...arrays } = arrayBytes(config, contextLength, usesTables);
   return {
     cache: 2 * config.blockCount * cache,
     activations: scratch + Object.values(arrays).reduce((sum, bytes) => sum + bytes, 0),
   };
 }
 
-/** Bytes of each array of a {@link RunState}; `cache` is that of one layer's keys, or values. */
+/** Bytes of each array of a {@link RunState}; `cache` is that of one layer's keys, or values, in f16. */
 function arrayBytes(
   { embeddingLength, feedForwardLength, headCount, headCountKv, headDim, vocabSize }: ModelConfig,
   contextLength: number,
-  kvType: KvType,
   usesTables: boolean,
 ) {
   const n = Math.min(MICRO_BATCH, contextLength);
@@ -61,7 +60,7 @@ function arrayBytes(
     logits: 4 * Math.min(n, LOGITS_ROWS) * vocabSize,
     cosines: 2 * contextLength * headDim,
     sines: 2 * contextLength * headDim,
-    cache: valueBytesOf(kvType) * kvLength * cells,
+    cache: 2 * kvLength * cells,
     scratch: Math.max(linearScratch, attentionScratchBytes(headCount, headCountKv, headDim, cells)),
   };
 }
@@ -109,7 +108,8 @@ export class RunState {
     this.contextLength = contextLength;
     this.kvType = kvType;
     this.cells = paddedCells(contextLength);
-    const bytes = arrayBytes(config, contextLength, kvType, usesTables);
+    const bytes = arrayBytes(config, contextLength, usesTables);
+    const cacheBytes = kvType === 'f16' ? bytes.cache : 2 * bytes.cache;
     try {
       this.x = this.#allocate(bytes.x);
       this.normed = this.#allocate(bytes.normed);
@@ -126,9 +126,9 @@ export class RunState {
       this.logits = this.#allocate(bytes.logits);
       this.cosines = this.#allocate(bytes.cosines);
       this.sines = this.#allocate(bytes.sines);
-      this.keyCache = Array.from({ length: blockCount }, () => this.#allocate(bytes.cache));
-      this.valueCache = Array.from({ length: blockCount }, () => this.#allocate(bytes.cache));
-      kernels.reserveScratch(bytes.scratch);
+      this.keyCache = Array.from({ length: blockCount }, () => this.#allocate(cacheBytes));
+      this.valueCache = Array.from({ length: blockCount }, () => this.#allocate(cacheBytes));
+      kernels.reserveScratch(bytes.scratch); // for `attention`, and more than `attentionF32` needs
     } catch (error) {
       this.free();
       throw error;

@@ -1,7 +1,10 @@
 // Causal attention over an f32 key/value cache: see `storeKeysValuesF32` and `attentionF32` in src/contract.ts.
-import { softmax, TILE_ROWS } from './attention';
+import { softmax } from './attention';
 import { blasRow } from './f16-matmul';
 import { fma4, halve4 } from './lanes';
+
+/** Rows of q that share one pass over the values. */
+const TILE_ROWS: i32 = 8;
 
 export function storeKeysValuesF32(
   keys: usize, values: usize, count: i32, kvHeads: i32, headDim: i32, position: i32, cells: i32,
@@ -61,7 +64,7 @@ export function dotF32(row: usize, vector: usize, width: i32, lanes: i32): f32 {
 }
 
 export function attentionF32(
-  q: usize, kvHeadBegin: i32, kvHeadEnd: i32, heads: i32, kvHeads: i32, headDim: i32, count: i32, position: i32,
+  q: usize, headBegin: i32, headEnd: i32, heads: i32, kvHeads: i32, headDim: i32, count: i32, position: i32,
   keyCache: usize, valueCache: usize, cacheCells: i32, cells: i32, scale: f32, lanes: i32,
   out: usize, scores: usize, probabilities: usize, scratch: usize,
 ): void {
@@ -70,7 +73,7 @@ export function attentionF32(
   const tileRows = min(count, TILE_ROWS);
   const rowScores = scratch; // [cells]
   const tile = rowScores + (<usize>cells << 2); // [tileRows, cells]
-  for (let head = kvHeadBegin * group; head < kvHeadEnd * group; head++) {
+  for (let head = headBegin; head < headEnd; head++) {
     const keys = keyCache + ((<usize>(head / group) * cacheCells * headDim) << 2); // [cells, headDim]
     const values = valueCache + ((<usize>(head / group) * headDim * cacheCells) << 2); // [headDim, cells]
     for (let row = 0; row < count; row += tileRows) {

@@ -4,7 +4,7 @@ import { blasRow, dotF16, roundToF16, widenF16 } from './f16-matmul';
 import { halve4, narrowF16x4, storeF16x4 } from './lanes';
 
 /** Rows of q that share one widening of the keys and values. */
-export const TILE_ROWS: i32 = 32;
+const TILE_ROWS: i32 = 32;
 
 export function storeKeysValues(
   keys: usize, values: usize, count: i32, kvHeads: i32, headDim: i32, position: i32, cells: i32,

@@ -4,6 +4,11 @@ export type Pointer = number;
 /** Vector width in f32 lanes of the reference build whose order of float sums is reproduced: 8 (AVX2), 16 (AVX-512). */
 export type Lanes = 8 | 16;
 
+/** Scratch of {@link Kernels.attentionF32}: the scores of a row, and a tile of 8 rows of probabilities. */
+export function attentionF32ScratchBytes(cells: number): number {
+  return 36 * cells;
+}
+
 /**
  * Every operation of a BitNet forward pass, over one linear memory.
  *
@@ -273,16 +278,6 @@ export interface Kernels {
     scratch: Pointer,
   ): void;
 
-  /** {@link Kernels.storeKeysValues} for a cache that keeps them unrounded: keyCache and valueCache are f32. */
-  storeKeysValuesF32: Kernels['storeKeysValues'];
-
-  /**
-   * {@link Kernels.attention} over an f32 cache. Nothing is rounded to f16: neither q nor the probabilities of one row. Dot
-   * products are the reference's for f32 (section 5.3): as for f16, but with fused accumulators, and columns beyond a
-   * multiple of 4 * lanes are added one by one, fused, in f32.
-   */
-  attentionF32: Kernels['attention'];
-
   /**
    * f16 matrix times one vector, in the order of the reference's f16 dot product (section 5.3, `dot16`): four
    * accumulators of `lanes`, then the columns beyond a multiple of 4 * lanes one by one in f64.
@@ -301,6 +296,37 @@ export interface Kernels {
     vector: Pointer,
     out: Pointer,
     lanes: Lanes,
+    scratch: Pointer,
+  ): void;
+
+  /** {@link Kernels.storeKeysValues} for a cache that keeps them unrounded: keyCache and valueCache are f32. */
+  storeKeysValuesF32: Kernels['storeKeysValues'];
+
+  /**
+   * {@link Kernels.attention} over an f32 cache. Nothing is rounded to f16: neither q nor the probabilities of one row. Dot
+   * products are the reference's for f32 (section 5.3): as for f16, but with fused accumulators, and columns beyond a
+   * multiple of 4 * lanes are added one by one, fused, in f32. Threads split the query heads.
+   *
+   * @param scratch - {@link attentionF32ScratchBytes}
+   */
+  attentionF32(
+    q: Pointer,
+    headBegin: number,
+    headEnd: number,
+    heads: number,
+    kvHeads: number,
+    headDim: number,
+    count: number,
+    position: number,
+    keyCache: Pointer,
+    valueCache: Pointer,
+    cacheCells: number,
+    cells: number,
+    scale: number,
+    lanes: Lanes,
+    out: Pointer,
+    scores: Pointer,
+    probabilities: Pointer,
     scratch: Pointer,
   ): void;
 
@@ -361,7 +387,7 @@ export interface Kernels {
   multiplyAdd(a: Pointer, b: Pointer, c: Pointer, count: number, out: Pointer): void;
 }
 
-/** Scratch of {@link Kernels.attention}, and enough for {@link Kernels.attentionF32}: keys or values of one head in f32, and a tile of probabilities. */
+/** Scratch of {@link Kernels.attention}: keys or values of one head in f32, and a tile of probabilities. */
 export function attentionScratchBytes(heads: number, kvHeads: number, headDim: number, cells: number): number {
   const tileRows = 32;
   return 4 * (cells * headDim + headDim + cells + (heads / kvHeads) * tileRows * cells);

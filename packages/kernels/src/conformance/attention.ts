@@ -1,4 +1,4 @@
-import { attentionScratchBytes, type Lanes, type Pointer } from '../contract.ts';
+import { attentionScratchBytes, type Lanes } from '../contract.ts';
 import { type ConformanceCase, conformanceCase } from './arena.ts';
 import { Random } from './random.ts';
 
@@ -7,15 +7,6 @@ const LANES: readonly Lanes[] = [8, 16];
 export function attentionCases(seed: number): ConformanceCase[] {
   const random = new Random(seed + 5);
   const cases: ConformanceCase[] = [
-    conformanceCase('storeKeysValuesF32', (arena) => {
-      const [count, kvHeads, headDim, cells] = [3, 2, 16, 32];
-      const keys = arena.input('keys', 'f32', random.wide(count * kvHeads * headDim, -30, 20));
-      const values = arena.input('values', 'f32', random.wide(count * kvHeads * headDim, -30, 20));
-      const keyCache = arena.output('keyCache', 'f32', kvHeads * cells * headDim);
-      const valueCache = arena.output('valueCache', 'f32', kvHeads * cells * headDim);
-      return (kernels) =>
-        kernels.storeKeysValuesF32(keys, values, count, kvHeads, headDim, 5, cells, keyCache, valueCache);
-    }),
     conformanceCase('storeKeysValues, overflow and subnormals too', (arena) => {
       const [count, kvHeads, headDim, cells] = [3, 2, 16, 32];
       const keys = arena.input('keys', 'f32', random.wide(count * kvHeads * headDim, -30, 20));
@@ -40,31 +31,22 @@ export function attentionCases(seed: number): ConformanceCase[] {
         [1, ''],
         [30, ', peaked'],
       ] as const) {
-        for (const [kvType, withTaps] of [
-          ['f16', true],
-          ['f16', false],
-          ['f32', true],
-          ['f32', false],
-        ] as const) {
-          const operation = kvType === 'f16' ? 'attention' : 'attentionF32';
-          const title = `${operation} ${heads} heads of ${headDim} over ${kvHeads}, ${count} row(s) at ${position}, ${lanes} lanes${name}${withTaps ? ', taps' : ''}`;
+        for (const withTaps of [true, false]) {
+          const title = `attention ${heads} heads of ${headDim} over ${kvHeads}, ${count} row(s) at ${position}, ${lanes} lanes${name}${withTaps ? ', taps' : ''}`;
           cases.push(
             conformanceCase(title, (arena) => {
               const cacheCells = 96;
               const cells = Math.ceil((position + count) / 32) * 32;
               const q = arena.input('q', 'f32', random.normal(count * heads * headDim, gain));
               // Unused cells are zero, as in a session.
+              const used = (cell: number, bits: number): number => (cell < position + count ? bits : 0);
               const cacheLength = kvHeads * cacheCells * headDim;
-              const isUsed = (key: boolean, i: number): boolean =>
-                (key ? Math.floor(i / headDim) % cacheCells : i % cacheCells) < position + count;
-              const cache = (array: string, key: boolean): Pointer => {
-                const clear = (value: number, i: number): number => (isUsed(key, i) ? value : 0);
-                return kvType === 'f16'
-                  ? arena.input(array, 'f16', random.smallF16(cacheLength).map(clear))
-                  : arena.input(array, 'f32', random.normal(cacheLength, 1).map(clear));
-              };
-              const keyCache = cache('keyCache', true);
-              const valueCache = cache('valueCache', false);
+              const keys = random
+                .smallF16(cacheLength)
+                .map((bits, i) => used(Math.floor(i / headDim) % cacheCells, bits));
+              const values = random.smallF16(cacheLength).map((bits, i) => used(i % cacheCells, bits));
+              const keyCache = arena.input('keyCache', 'f16', keys);
+              const valueCache = arena.input('valueCache', 'f16', values);
               const out = arena.output('out', 'f32', count * heads * headDim);
               const scores = withTaps ? arena.output('scores', 'f32', heads * count * cells) : 0;
               const probabilities = withTaps ? arena.output('probabilities', 'f32', heads * count * cells) : 0;
@@ -75,7 +57,7 @@ export function attentionCases(seed: number): ConformanceCase[] {
                   [kvHeads >> 1, kvHeads],
                   [0, kvHeads >> 1],
                 ] as const) {
-                  kernels[operation](
+                  kernels.attention(
                     q,
                     begin,
                     end,

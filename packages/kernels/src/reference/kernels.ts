@@ -262,8 +262,8 @@ export function referenceKernels(memory: KernelMemory): Kernels {
 
     attentionF32(
       q,
-      kvHeadBegin,
-      kvHeadEnd,
+      headBegin,
+      headEnd,
       heads,
       kvHeads,
       headDim,
@@ -280,7 +280,7 @@ export function referenceKernels(memory: KernelMemory): Kernels {
       probabilities,
     ) {
       const group = heads / kvHeads;
-      for (let head = kvHeadBegin * group; head < kvHeadEnd * group; head++) {
+      for (let head = headBegin; head < headEnd; head++) {
         const kvHead = Math.floor(head / group);
         for (let row = 0; row < count; row++) {
           const offset = 4 * (row * heads + head) * headDim;
