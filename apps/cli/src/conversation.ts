@@ -1,11 +1,11 @@
 import { performance } from 'node:perf_hooks';
-import type { CompletionOptions, Session } from '@bittern/engine';
+import type { CompletionOptions, ScreenedSession, Session } from '@bittern/engine';
 import type { ChatMessage, ChatTemplate } from '@bittern/tokenizer';
 import { timing, timingText } from './speed.ts';
 
 /** Messages, and a session that answers the last of them. */
 export class Conversation {
-  readonly #session: Session;
+  readonly #session: Session | ScreenedSession;
   readonly #template: ChatTemplate;
   readonly #system: readonly ChatMessage[];
   readonly #completion: CompletionOptions & { readonly seed: number };
@@ -16,7 +16,7 @@ export class Conversation {
 
   /** @param system - the messages before all others */
   constructor(
-    session: Session,
+    session: Session | ScreenedSession,
     template: ChatTemplate,
     system: readonly ChatMessage[],
     completion: CompletionOptions & { readonly seed: number },

@@ -15,9 +15,10 @@ export interface Io {
     /** Whether a person watches: then there is progress. */
     readonly isTTY: boolean;
   };
+  /** Variables of the environment. */
+  readonly env: Readonly<Record<string, string | undefined>>;
   /** Width of the terminal in columns. */
   readonly columns: number;
-  readonly env: Readonly<Record<string, string | undefined>>;
   /** Aborted by Ctrl-C. */
   readonly signal: AbortSignal;
   /** Gives Ctrl-C to `handler`, which then does not abort `signal`; until the result is called. */

@@ -1,6 +1,14 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { type I2sLayout, loadModel, type Model, type Numerics, type TextCodec, type Tl1Kernel } from '@bittern/engine';
+import {
+  type HeadKind,
+  type I2sLayout,
+  loadModel,
+  type Model,
+  type Numerics,
+  type TextCodec,
+  type Tl1Kernel,
+} from '@bittern/engine';
 import { type GgufDialectName, type GgufFile, type GgufSource, openGguf, openUrl } from '@bittern/gguf-parser';
 import { openFile } from '@bittern/gguf-parser/node';
 import { readEnvironment } from './environment.ts';
@@ -17,6 +25,8 @@ export interface LoadOptions {
   readonly tl1Kernel: Tl1Kernel;
   /** Default: the environment's, else `auto`. */
   readonly threads?: number | 'auto';
+  /** Default `exact`. */
+  readonly head?: HeadKind;
 }
 
 /** A GGUF file that is open: its header is read, tensors are not. */
@@ -73,7 +83,7 @@ export async function openModelFile(path: string, io: Io): Promise<ModelFile> {
   const file = await openGgufFile(path, io);
   return {
     ...file,
-    async load(numerics, { layout, tl1Tiling, tl1Kernel, threads = readEnvironment(io).threads ?? 'auto' }, tokenizer) {
+    async load(numerics, { layout, tl1Tiling, tl1Kernel, threads, head = 'exact' }, tokenizer) {
       const tilings = await readTl1Tiling(tl1Tiling);
       using progress = new ProgressLine(io);
       try {
@@ -82,7 +92,8 @@ export async function openModelFile(path: string, io: Io): Promise<ModelFile> {
           i2sLayout: layout,
           tl1Tiling: tilings ?? {},
           tl1Kernel,
-          threads,
+          threads: threads ?? readEnvironment(io).threads ?? 'auto',
+          head,
           revectorize: true, // on Node 24 and newer, if its self-test passes
           ...(tokenizer && { tokenizer }),
           signal,

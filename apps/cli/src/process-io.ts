@@ -34,8 +34,8 @@ export function processIo(): Io {
       write: (text) => void process.stderr.write(text),
       isTTY: process.stderr.isTTY === true,
     },
-    columns: process.stdout.columns ?? 100,
     env: process.env,
+    columns: process.stdout.columns ?? 100,
     signal: controller.signal,
     takeInterrupts(handler) {
       taken = handler;

@@ -1,7 +1,8 @@
 import { randomInt } from 'node:crypto';
-import type { CompletionOptions } from '@bittern/engine';
+import type { CompletionOptions, HeadKind, Model, ScreenedSession, Session } from '@bittern/engine';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { readEnvironment } from './environment.ts';
+import { UsageError } from './errors.ts';
 import type { Io } from './io.ts';
 import { nonNegative, seedNumber, wholeNumber } from './options.ts';
 
@@ -73,6 +74,21 @@ export function samplingOf(options: SamplingOptions, io: Io): Sampling {
   if (options.greedy) return { seed: 0, temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: repeatPenalty };
   const seed = options.seed ?? readEnvironment(io).seed ?? randomInt(2 ** 32);
   return { seed, temperature, topK, topP, minP, repetitionPenalty: repeatPenalty };
+}
+
+/** @throws {UsageError} for a screened head where sampling looks at more than the largest logits */
+export function refuseUnlessScreenable(head: HeadKind, { temperature, topK, repetitionPenalty }: Sampling): void {
+  if (head !== 'screened') return;
+  const why = '--head screened computes only the largest logits';
+  if (repetitionPenalty !== 1) throw new UsageError(`${why}, and --repeat-penalty lets others become so.`);
+  if (temperature > 0 && topK === 0) throw new UsageError(`${why}: give a --top-k above 0, or --greedy.`);
+}
+
+/** A session whose head gives what sampling looks at. */
+export function sessionOf(model: Model, head: HeadKind, { temperature, topK }: Sampling): Session | ScreenedSession {
+  if (head === 'exact') return model.createSession();
+  const most = model.config.vocabSize;
+  return model.createSession({ head, topK: temperature === 0 ? 1 : Math.min(topK, most) });
 }
 
 /** What ends an answer: the user's beside the template's. */

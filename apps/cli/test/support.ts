@@ -24,7 +24,7 @@ export interface RunOptions {
   /** Standard input, in pieces. */
   readonly stdin?: readonly Uint8Array[] | AsyncIterable<Uint8Array>;
   readonly isTTY?: boolean;
-  readonly env?: Readonly<Record<string, string>>;
+  readonly env?: Readonly<Record<string, string | undefined>>;
   /** Whether standard input is a terminal that edits lines. */
   readonly isTerminal?: boolean;
   /** Given what to call for Ctrl-C, whenever a command takes it. */
@@ -58,8 +58,8 @@ export async function bittern(argv: readonly string[], options: RunOptions = {})
       },
       isTTY,
     },
-    columns: 100,
     env,
+    columns: 100,
     signal,
     takeInterrupts(handler) {
       onTake?.(handler);

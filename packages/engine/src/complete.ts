@@ -1,10 +1,13 @@
 import { type Decoder, generate, refuseBadLimits } from './decode.ts';
-import { EngineError } from './errors.ts';
+import { EngineError, needsAllLogits } from './errors.ts';
+import { choosesAmongMore } from './largest.ts';
 import { logProbabilities, type TokenLogProbability } from './log-probabilities.ts';
 import { refuseUnknownOptions } from './options.ts';
-import { createSampler, type SamplerOptions } from './sampling.ts';
+import { createSampler, PENALTY_NEEDS_ALL, type SamplerOptions } from './sampling.ts';
+import type { SessionModel } from './session.ts';
 import { StopStrings } from './stop-strings.ts';
 import type { TextCodec } from './text-codec.ts';
+import { DEFAULT_TOP_K, type Logits } from './top-logits.ts';
 
 /** The sampling options are {@link SamplerOptions}; without a temperature decoding is greedy. */
 export interface CompletionOptions extends Omit<SamplerOptions, 'seed'> {
@@ -66,9 +69,9 @@ const KNOWN_OPTIONS: readonly (keyof CompletionOptions)[] = [
 ];
 
 /** Evaluates a prompt and continues it: `session.generate`. */
-export async function* complete(
-  session: Decoder,
-  tokenizer: TextCodec | undefined,
+export async function* complete<Row extends Logits>(
+  session: Decoder<Row>,
+  { tokenizer, config }: Pick<SessionModel, 'tokenizer' | 'config'>,
   prompt: string | readonly number[],
   options: CompletionOptions,
 ): AsyncGenerator<Piece, void, undefined> {
@@ -88,6 +91,7 @@ export async function* complete(
     ...(minP !== undefined && { minP }),
     ...(repetitionPenalty !== undefined && { repetitionPenalty }),
   });
+  if (session.topK !== undefined) refuseMoreThan(session.topK, config.vocabSize, options);
   const ids = typeof prompt === 'string' ? encode(prompt, tokenizer) : prompt;
   const reused = session.reusable(ids);
   const logits = await session.prompt(ids, { signal });
@@ -95,7 +99,7 @@ export async function* complete(
 
   const characters = tokenizer?.decodeStream({ skipSpecial: true });
   const stops = new StopStrings(stop);
-  let row = logits;
+  let row: Logits = logits;
   let count = 0;
   const generated = generate(session, logits, {
     maxTokens,
@@ -123,12 +127,24 @@ export async function* complete(
     yield {
       id,
       text,
-      ...(logprobs !== undefined && logProbabilities(row, id, logprobs)),
+      ...(logprobs !== undefined && !('ids' in row) && logProbabilities(row, id, logprobs)),
       ...(end !== undefined && { end }),
       ...(stops.found !== undefined && { stop: stops.found }),
     };
     if (end !== undefined) return;
   }
+}
+
+/**
+ * What the sampler would refuse too, but before the prompt is evaluated.
+ *
+ * @throws {EngineError} ENGINE_NEEDS_ALL_LOGITS for what needs more than the `given` largest logits
+ */
+function refuseMoreThan(given: number, vocabSize: number, options: CompletionOptions): void {
+  const { temperature = 0, topK = DEFAULT_TOP_K, repetitionPenalty = 1, logprobs } = options;
+  if (logprobs !== undefined) throw needsAllLogits('A log-probability takes the sum over all logits', given);
+  if (repetitionPenalty !== 1) throw needsAllLogits(PENALTY_NEEDS_ALL, given);
+  if (temperature > 0 && given < vocabSize && (topK === 0 || topK > given)) throw choosesAmongMore(topK, given);
 }
 
 function encode(text: string, tokenizer: TextCodec | undefined): readonly number[] {

@@ -1,6 +1,7 @@
 import { EngineError } from './errors.ts';
 import { refuseUnknownOptions, refuseUnlessOneOf } from './options.ts';
 import type { EvaluateOptions, Session } from './session.ts';
+import type { Logits } from './top-logits.ts';
 
 /**
  * How a prompt is evaluated. Three different numerics, because the reference's arithmetic depends on the batch
@@ -17,19 +18,19 @@ export const EVALUATION_MODES: readonly EvaluationMode[] = ['batch-all', 'batch-
 /**
  * Evaluates a prompt in `mode`.
  *
- * @returns logits of the last position, f32 [vocabSize]
+ * @returns logits of the last position, f32 [vocabSize] or the largest
  */
-export async function prefill(
-  session: Session,
+export async function prefill<Row extends Logits>(
+  session: Session<Row>,
   ids: readonly number[],
   mode: EvaluationMode,
-  options: Omit<EvaluateOptions, 'logits'> = {},
-): Promise<Float32Array> {
+  options: Omit<EvaluateOptions<Row>, 'logits'> = {},
+): Promise<Row> {
   refuseUnlessOneOf('mode', mode, EVALUATION_MODES);
   if (mode !== 'sequential')
     return session.evaluate(ids, { ...options, logits: mode === 'batch-all' ? 'all' : 'last' });
   session.checkIds(ids); // all of them before the first is evaluated
-  let logits: Float32Array | undefined;
+  let logits: Row | undefined;
   for (const id of ids) logits = await session.evaluate([id], options);
   return logits!;
 }
@@ -39,7 +40,7 @@ export async function prefill(
  *
  * @param previous - ids before it, the nearest last: as many as there are, up to {@link REPETITION_WINDOW}
  */
-export type Sampler = (logits: Float32Array, previous?: readonly number[]) => number;
+export type Sampler<Row extends Logits = Float32Array> = (logits: Row, previous?: readonly number[]) => number;
 
 /** How many ids back a repetition counts as one; llama.cpp's default. */
 export const REPETITION_WINDOW = 64;
@@ -49,7 +50,12 @@ export const REPETITION_WINDOW = 64;
  *
  * @throws {EngineError} ENGINE_NOT_FINITE if a logit is NaN or infinite
  */
-export function argmax(logits: Float32Array): number {
+export function argmax(logits: Logits): number {
+  if ('ids' in logits) {
+    const [id, logit] = [logits.ids[0]!, logits.logits[0]!];
+    if (!Number.isFinite(logit)) throw notFinite(id, logit);
+    return id;
+  }
   let best = 0;
   for (let id = 0; id < logits.length; id++) {
     const logit = logits[id]!;
@@ -67,20 +73,20 @@ export function notFinite(id: number, logit: number): EngineError {
 }
 
 /** What a generation runs on. A {@link Session} is one. */
-export interface Decoder extends Pick<
-  Session,
-  'contextLength' | 'position' | 'ids' | 'reusable' | 'evaluate' | 'prompt' | 'firstNotFinite'
+export interface Decoder<Row extends Logits = Float32Array> extends Pick<
+  Session<Row>,
+  'contextLength' | 'topK' | 'position' | 'ids' | 'reusable' | 'evaluate' | 'prompt' | 'firstNotFinite'
 > {}
 
-export interface GenerateOptions {
+export interface GenerateOptions<Row extends Logits = Float32Array> {
   /** Most ids to generate. */
   readonly maxTokens: number;
   /** Default: {@link argmax}. */
-  readonly sampler?: Sampler;
+  readonly sampler?: Sampler<Row>;
   /** Ids that end the generation; they are yielded last. Default none. */
   readonly stopIds?: ReadonlySet<number>;
   /** Called with the logits from which each id is chosen, valid until the next id is asked for. */
-  readonly onLogits?: (row: Float32Array) => void;
+  readonly onLogits?: (row: Row) => void;
   /**
    * What happens when the context is full: default, the generation ends. With a shift, the first `keep` ids and the newer
    * half of the others stay, and are evaluated again as a prompt; so what follows has the bits of that shorter prompt.
@@ -97,24 +103,25 @@ export interface GenerateOptions {
  * @throws {EngineError} ENGINE_NOT_FINITE for logits that are not finite: it names the position and where the first value
  *   that is not was computed
  */
-export async function* generate(
-  session: Decoder,
-  logits: Float32Array,
-  options: GenerateOptions,
+export async function* generate<Row extends Logits>(
+  session: Decoder<Row>,
+  logits: Row,
+  options: GenerateOptions<Row>,
 ): AsyncGenerator<number, void, undefined> {
   const { maxTokens, sampler = argmax, stopIds, onLogits, shift, signal } = options;
   refuseUnknownOptions(options, ['maxTokens', 'sampler', 'stopIds', 'onLogits', 'shift', 'signal']);
   refuseBadLimits(session, options);
   const { contextLength } = session;
   let row = logits;
-  let into: Float32Array | undefined;
+  let into: Extract<Row, Float32Array> | undefined;
   for (let count = 1; count <= maxTokens; count++) {
     signal?.throwIfAborted();
     onLogits?.(row);
     const id = await choose(session, sampler, row);
     yield id;
     if (count === maxTokens || stopIds?.has(id)) return;
-    into ??= new Float32Array(row.length); // the first row is the caller's
+    // The first row is the caller's. Those of a screened session are short, and new each time.
+    if (row instanceof Float32Array) into ??= new Float32Array(row.length) as Extract<Row, Float32Array>;
     if (session.position < contextLength) {
       row = await session.evaluate([id], { into, signal });
     } else {
@@ -138,7 +145,7 @@ export function refuseBadLimits(
     throw new RangeError(`shift.keep ${shift.keep} is not a whole number from 0 to ${contextLength - 2}.`);
 }
 
-async function choose(session: Decoder, sampler: Sampler, row: Float32Array): Promise<number> {
+async function choose<Row extends Logits>(session: Decoder<Row>, sampler: Sampler<Row>, row: Row): Promise<number> {
   try {
     return sampler(row, session.ids(Math.max(0, session.position - REPETITION_WINDOW)));
   } catch (error) {

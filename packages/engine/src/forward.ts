@@ -1,6 +1,8 @@
 import type { Lanes, Pointer, WasmKernels } from '@bittern/kernels';
 import type { ModelConfig } from './config.ts';
 import { LOGITS_ROWS, paddedCells, type RunState } from './run-state.ts';
+import type { ScreenedHead } from './screened-head.ts';
+import type { Logits } from './top-logits.ts';
 import type { StepTaps } from './trace.ts';
 import type { TernaryMatrix, Weights } from './weights.ts';
 
@@ -15,8 +17,10 @@ export interface MicroBatch {
   readonly wanted: WantedRows;
   readonly lanes: Lanes;
   readonly taps?: StepTaps | undefined;
-  /** Called for each wanted row in order, with a view of it that is valid during the call. */
-  onLogits(row: Float32Array, position: number): void;
+  /** Takes the head's place where only the largest logits are wanted; `wanted` is then not `all`. */
+  readonly screenedHead?: ScreenedHead | undefined;
+  /** Called for each wanted row in order: with a view that is valid during the call, or what the screened head gives. */
+  onLogits(row: Logits, position: number): void;
 }
 
 /** Rows of attention between two pauses: over a long context all of a micro-batch would take longer than a token. */
@@ -50,7 +54,6 @@ export function* forward(
   };
   const storeKeysValues = s.kvType === 'f16' ? kernels.storeKeysValues : kernels.storeKeysValuesF32;
   const attention = s.kvType === 'f16' ? kernels.attention : kernels.attentionF32;
-  const headEnd = s.kvType === 'f16' ? headCountKv : headCount; // of the heads that its threads split
   /** s.normed in int8, once for all matrices that read it */
   const quantizeRows = weights.ternaryType === 'TL1' ? kernels.quantizeRowsTl1 : kernels.quantizeRows;
   const quantize = (width: number): void => quantizeRows(s.normed, 0, n, width, s.values, s.scales, s.sums);
@@ -98,7 +101,7 @@ export function* forward(
       attention(
         s.q + offset,
         0,
-        headEnd,
+        headCount,
         headCount,
         headCountKv,
         headDim,
@@ -171,6 +174,7 @@ export function* forward(
   norm(x, weights.outputNorm, embeddingLength, 'norm', 'result_norm');
   if (n === 1) kernels.roundToF16(s.normed, embeddingLength, s.normed);
   const firstPosition = position + ids.length - n;
+  if (batch.screenedHead) return batch.onLogits(batch.screenedHead.run(s.normed, lanes), firstPosition);
   const resultOutput = taps && new Float32Array(n * vocabSize);
   for (let first = 0; first < n; first += LOGITS_ROWS) {
     const rows = Math.min(LOGITS_ROWS, n - first);

@@ -16,7 +16,7 @@ export function logProbabilities(
 ): { readonly logprob: number; readonly top: readonly TokenLogProbability[] } {
   const logTotal = logSumExp(logits);
   const logprobOf = (of: number): number => logits[of]! - logTotal;
-  const top = count === 0 ? [] : largest(logits, Math.min(count, logits.length));
+  const top = count === 0 ? [] : Array.from(largest(logits, count).ids);
   return { logprob: logprobOf(id), top: top.map((other) => [other, logprobOf(other)]) };
 }
 

@@ -3,6 +3,8 @@ import {
   I2S_LAYOUTS,
   type I2sLayout,
   KERNEL_VARIANTS,
+  type KernelChoice,
+  type KernelCounter,
   type KernelVariant,
   loadKernels,
   type WasmKernels,
@@ -13,10 +15,18 @@ import { EngineError } from './errors.ts';
 import { modelDigest } from './model-digest.ts';
 import { refuseUnknownOptions, refuseUnlessOneOf } from './options.ts';
 import { KV_TYPES, type KvType } from './run-state.ts';
-import { Session, type SessionModel, type SessionSettings } from './session.ts';
+import { HEAD_KINDS, type HeadKind, ScreenedHead } from './screened-head.ts';
+import {
+  type ScreenedSession,
+  Session,
+  type SessionModel,
+  type SessionOwner,
+  type SessionSettings,
+} from './session.ts';
 import { decodeSession, type RestoredSession } from './session-bytes.ts';
 import type { TextCodec } from './text-codec.ts';
 import type { Tl1Kernel, Tl1Tilings } from './tl1.ts';
+import { defaultTopK, type Logits, type TopLogits } from './top-logits.ts';
 import { type LoadProgress, loadWeights } from './weights.ts';
 
 /** The reference build whose bits are reproduced: its vector width decides the order of float sums (numerics, section 5.3). */
@@ -39,6 +49,11 @@ export interface LoadModelOptions {
   readonly tl1Tiling?: Tl1Tilings;
   /** Default `transcode`. Results are the same; which is the faster depends on the kernels. */
   readonly tl1Kernel?: Tl1Kernel;
+  /**
+   * Default `exact`. `screened` makes an int8 copy of the head at load, half as large as the head, and with it sessions
+   * that compute only the logits that can be among the largest: see {@link Model.createSession}.
+   */
+  readonly head?: HeadKind;
   /** Default `auto`: the fastest that is exact here. Results are the same. */
   readonly kernels?: KernelVariant | 'auto';
   /**
@@ -66,6 +81,26 @@ export interface CreateSessionOptions {
   readonly kvType?: KvType;
 }
 
+export interface ExactHeadOptions {
+  /** Default `exact`: all logits. */
+  readonly head?: 'exact';
+}
+
+export interface ScreenedHeadOptions {
+  /** Wants a model that was loaded with `head: 'screened'`: evaluations give the largest logits, with the exact head's bits. */
+  readonly head: 'screened';
+  /** How many. Default 40, as of samplers, or the whole vocabulary if it is smaller. */
+  readonly topK?: number;
+}
+
+type HeadOptions = ExactHeadOptions | ScreenedHeadOptions;
+
+/** @throws {RangeError} for a head that there is not */
+function knownHeadOptions({ head = 'exact' }: HeadOptions): readonly string[] {
+  refuseUnlessOneOf('head', head, HEAD_KINDS);
+  return head === 'screened' ? ['head', 'topK'] : ['head'];
+}
+
 const KNOWN_OPTIONS: readonly (keyof LoadModelOptions)[] = [
   'numerics',
   'i2sLayout',
@@ -74,6 +109,7 @@ const KNOWN_OPTIONS: readonly (keyof LoadModelOptions)[] = [
   'kernels',
   'threads',
   'revectorize',
+  'head',
   'tokenizer',
   'signal',
   'onProgress',
@@ -98,6 +134,7 @@ export async function loadModel(
     kernels: variant = 'auto',
     threads = 'auto',
     revectorize = false,
+    head = 'exact',
     tokenizer,
     signal,
     onProgress,
@@ -105,19 +142,27 @@ export async function loadModel(
   } = options;
   refuseUnknownOptions(options, KNOWN_OPTIONS);
   refuseUnlessOneOf('numerics', numerics, NUMERICS);
+  refuseUnlessOneOf('head', head, HEAD_KINDS);
   refuseUnlessOneOf('kernels', variant, ['auto', ...KERNEL_VARIANTS]);
 
   const gguf = isGgufFile(source) ? source : await openGguf(source, signal ? { signal } : {});
   const { i2sLayout = gguf.i2sLayout } = options;
   refuseUnlessOneOf('i2sLayout', i2sLayout, I2S_LAYOUTS);
-  const config = requireRunnable(gguf, { tl1Tiling, tl1Kernel }, onWarning);
+  const config = requireRunnable(gguf, { tl1Tiling, tl1Kernel, head }, onWarning);
   const kernels = await loadKernels({
     variant,
     threads: threads === 'auto' ? threadsFor(gguf.source.sizeBytes) : threads,
     revectorize,
   });
   try {
-    const weights = await loadWeights(gguf, config, kernels, { i2sLayout, tl1Tiling, tl1Kernel, signal, onProgress });
+    const weights = await loadWeights(gguf, config, kernels, {
+      i2sLayout,
+      tl1Tiling,
+      tl1Kernel,
+      head,
+      signal,
+      onProgress,
+    });
     let digest: Uint8Array | undefined;
     return new Model(gguf, numerics, {
       config,
@@ -150,7 +195,7 @@ function isGgufFile(source: object): source is GgufFile {
 export class Model {
   readonly gguf: GgufFile;
   readonly numerics: Numerics;
-  readonly #sessions = new Set<Session>();
+  readonly #sessions = new Set<{ readonly busy: boolean; dispose(): void }>();
   #parts: SessionModel | undefined;
 
   /** Use {@link loadModel}. */
@@ -167,6 +212,11 @@ export class Model {
   /** Which kernels run: a matter of speed, not of results. */
   get kernelVariant(): WasmKernels['variant'] {
     return this.#use().kernels.variant;
+  }
+
+  /** Which of the kernels for ternary products run, and which were tried. */
+  get kernelChoice(): KernelChoice {
+    return this.#use().kernels.choice;
   }
 
   /** Whether the ternary products are those for V8's revectorizer. */
@@ -188,17 +238,39 @@ export class Model {
     return this.#use().kernels.memory.sizeBytes;
   }
 
+  /** Whether sessions can have the screened head, too. */
+  get head(): HeadKind {
+    return this.#use().weights.screen ? 'screened' : 'exact';
+  }
+
   /** The one for prompts and answers of text. */
   get tokenizer(): TextCodec | undefined {
     return this.#use().tokenizer;
   }
 
+  /** What each kernel did since the model was loaded, loading included, or {@link Model.resetCounters}; of all sessions. */
+  counters(): KernelCounter[] {
+    return this.#use().kernels.counters();
+  }
+
+  resetCounters(): void {
+    this.#use().kernels.resetCounters();
+  }
+
+  /** Whether kernels count their time from now on; at first they do not. */
+  timeKernels(on: boolean): void {
+    this.#use().kernels.timeCalls(on);
+  }
+
   /**
-   * @throws {RangeError} for a contextLength outside 1..config.contextLength
+   * @throws {RangeError} for a contextLength outside 1..config.contextLength, a topK outside 1..config.vocabSize
+   * @throws {EngineError} ENGINE_NO_SCREEN for a screened session of a model that was loaded without
    * @throws {KernelError} KERNELS_OUT_OF_MEMORY
    */
-  createSession(options: CreateSessionOptions = {}): Session {
-    refuseUnknownOptions(options, ['contextLength', 'kvType']);
+  createSession(options?: CreateSessionOptions & ExactHeadOptions): Session;
+  createSession(options: CreateSessionOptions & ScreenedHeadOptions): ScreenedSession;
+  createSession(options: CreateSessionOptions & HeadOptions = {}): Session | ScreenedSession {
+    refuseUnknownOptions(options, ['contextLength', 'kvType', ...knownHeadOptions(options)]);
     const { config } = this.#use();
     const { contextLength = config.contextLength, kvType = 'f16' } = options;
     refuseUnlessOneOf('kvType', kvType, KV_TYPES);
@@ -207,16 +279,21 @@ export class Model {
         `contextLength ${contextLength} is not a whole number from 1 to ${config.contextLength}, the model's own.`,
       );
     }
-    return this.#create({ contextLength, kvType });
+    return this.#create({ contextLength, kvType, topK: this.#topKOf(options) });
   }
 
   /**
-   * A session as `session.save()` left it.
+   * A session as `session.save()` left it. Which head it had does not matter: what the cache holds is the same.
    *
    * @throws {EngineError} ENGINE_SESSION_DAMAGED for bytes that are not what was saved; ENGINE_SESSION_MISMATCH for those
-   *   of another model, or of other numerics
+   *   of another model, or of other numerics; ENGINE_NO_SCREEN as {@link Model.createSession}
+   * @throws {RangeError} for a topK outside 1..config.vocabSize
    */
-  restoreSession(bytes: Uint8Array): Session {
+  restoreSession(bytes: Uint8Array, options?: ExactHeadOptions): Session;
+  restoreSession(bytes: Uint8Array, options: ScreenedHeadOptions): ScreenedSession;
+  restoreSession(bytes: Uint8Array, options: HeadOptions = {}): Session | ScreenedSession {
+    refuseUnknownOptions(options, knownHeadOptions(options));
+    const topK = this.#topKOf(options);
     const { config, lanes, digest } = this.#use();
     const { blockCount, headCountKv, headDim, vocabSize, contextLength } = config;
     const saved = decodeSession(bytes, {
@@ -236,7 +313,8 @@ export class Model {
         `These bytes are a session with the numerics ${saved.lanes === 16 ? 'avx512' : 'avx2'}; the model was loaded with ${this.numerics}. Load it with those of the session.`,
       );
     }
-    return this.#create(saved, saved);
+    const { contextLength: savedLength, kvType } = saved;
+    return this.#create({ contextLength: savedLength, kvType, topK }, saved);
   }
 
   /**
@@ -255,14 +333,50 @@ export class Model {
     this.dispose();
   }
 
-  #create({ contextLength, kvType }: SessionSettings, saved?: RestoredSession): Session {
-    const owner = {
-      onDispose: (session: Session) => void this.#sessions.delete(session),
-      create: (settings: SessionSettings) => this.#create(settings),
+  /** @throws as {@link Model.createSession} */
+  #topKOf(options: HeadOptions): number | undefined {
+    if (options.head !== 'screened') return undefined;
+    const { config, weights } = this.#use();
+    const { topK = defaultTopK(config) } = options;
+    if (weights.screen === undefined) {
+      throw new EngineError(
+        'ENGINE_NO_SCREEN',
+        "A screened session needs a model loaded with the option head: 'screened'.",
+      );
+    }
+    if (!(Number.isInteger(topK) && topK >= 1 && topK <= config.vocabSize)) {
+      throw new RangeError(`topK ${topK} is not a whole number from 1 to ${config.vocabSize}, the vocabulary's size.`);
+    }
+    return topK;
+  }
+
+  #create(settings: SessionSettings, saved?: RestoredSession): Session | ScreenedSession {
+    return settings.topK === undefined
+      ? this.#createOf<Float32Array>(settings, saved)
+      : this.#createOf<TopLogits>(settings, saved);
+  }
+
+  /** @typeParam Row - what `settings.topK` says */
+  #createOf<Row extends Logits>(settings: SessionSettings, saved?: RestoredSession): Session<Row> {
+    const parts = this.#use();
+    const { config, kernels, weights } = parts;
+    const { screen } = weights;
+    const owner: SessionOwner<Row> = {
+      onDispose: (session) => void this.#sessions.delete(session),
+      create: (same) => this.#createOf(same),
     };
-    const session = new Session(this.#use(), { contextLength, kvType }, owner, saved);
-    this.#sessions.add(session);
-    return session;
+    const head =
+      screen && settings.topK !== undefined
+        ? new ScreenedHead(config, kernels, weights.tokenEmbd, screen, settings.topK)
+        : undefined;
+    try {
+      const session = new Session<Row>(parts, settings, owner, head, saved);
+      this.#sessions.add(session);
+      return session;
+    } catch (error) {
+      head?.free();
+      throw error;
+    }
   }
 
   #use(): SessionModel {

@@ -1,4 +1,11 @@
-import { attentionScratchBytes, type KernelMemory, type Pointer, type WasmKernels } from '@bittern/kernels';
+import {
+  attentionF32ScratchBytes,
+  attentionScratchBytes,
+  i2sScratchBytes,
+  type KernelMemory,
+  type Pointer,
+  type WasmKernels,
+} from '@bittern/kernels';
 import type { ModelConfig } from './config.ts';
 
 /** The reference evaluates a longer prompt in pieces of this many tokens (n_ubatch); part of the arithmetic. */
@@ -24,26 +31,31 @@ export interface SessionBytes {
 }
 
 /** See {@link RunState}. */
-export function sessionBytes(config: ModelConfig, contextLength: number, usesTables: boolean): SessionBytes {
-  const { cache, scratch, ...arrays } = arrayBytes(config, contextLength, usesTables);
+export function sessionBytes(
+  config: ModelConfig,
+  settings: { readonly contextLength: number; readonly kvType: KvType },
+  usesTables: boolean,
+): SessionBytes {
+  const { cache, scratch, ...arrays } = arrayBytes(config, settings, usesTables);
   return {
     cache: 2 * config.blockCount * cache,
     activations: scratch + Object.values(arrays).reduce((sum, bytes) => sum + bytes, 0),
   };
 }
 
-/** Bytes of each array of a {@link RunState}; `cache` is that of one layer's keys, or values, in f16. */
+/** Bytes of each array of a {@link RunState}; `cache` is that of one layer's keys, or values. */
 function arrayBytes(
-  { embeddingLength, feedForwardLength, headCount, headCountKv, headDim, vocabSize }: ModelConfig,
-  contextLength: number,
+  { embeddingLength, feedForwardLength, headCountKv, headDim, vocabSize }: ModelConfig,
+  { contextLength, kvType }: { readonly contextLength: number; readonly kvType: KvType },
   usesTables: boolean,
 ) {
   const n = Math.min(MICRO_BATCH, contextLength);
   const widest = Math.max(embeddingLength, feedForwardLength);
   const kvLength = headCountKv * headDim;
   const cells = paddedCells(contextLength);
+  const attentionScratch = kvType === 'f16' ? attentionScratchBytes(headDim, cells) : attentionF32ScratchBytes(cells);
   // The tables of one row (kernels, `tl1Gemv`), or unpacked weights (`i2sGemm`)
-  const linearScratch = usesTables ? 16 * widest : 4 * widest + 256;
+  const linearScratch = usesTables ? 16 * widest : i2sScratchBytes(widest);
   return {
     x: 4 * n * embeddingLength,
     normed: 4 * n * widest,
@@ -60,8 +72,8 @@ function arrayBytes(
     logits: 4 * Math.min(n, LOGITS_ROWS) * vocabSize,
     cosines: 2 * contextLength * headDim,
     sines: 2 * contextLength * headDim,
-    cache: 2 * kvLength * cells,
-    scratch: Math.max(linearScratch, attentionScratchBytes(headCount, headCountKv, headDim, cells)),
+    cache: valueBytesOf(kvType) * kvLength * cells,
+    scratch: Math.max(linearScratch, attentionScratch),
   };
 }
 
@@ -99,17 +111,17 @@ export class RunState {
   constructor(
     config: ModelConfig,
     kernels: WasmKernels,
-    { contextLength, kvType }: { contextLength: number; kvType: KvType },
+    settings: { readonly contextLength: number; readonly kvType: KvType },
     usesTables: boolean,
   ) {
+    const { contextLength, kvType } = settings;
     const { headDim, blockCount, ropeFreqBase } = config;
     this.#config = config;
     this.#memory = kernels.memory;
     this.contextLength = contextLength;
     this.kvType = kvType;
     this.cells = paddedCells(contextLength);
-    const bytes = arrayBytes(config, contextLength, usesTables);
-    const cacheBytes = kvType === 'f16' ? bytes.cache : 2 * bytes.cache;
+    const bytes = arrayBytes(config, settings, usesTables);
     try {
       this.x = this.#allocate(bytes.x);
       this.normed = this.#allocate(bytes.normed);
@@ -126,9 +138,9 @@ export class RunState {
       this.logits = this.#allocate(bytes.logits);
       this.cosines = this.#allocate(bytes.cosines);
       this.sines = this.#allocate(bytes.sines);
-      this.keyCache = Array.from({ length: blockCount }, () => this.#allocate(cacheBytes));
-      this.valueCache = Array.from({ length: blockCount }, () => this.#allocate(cacheBytes));
-      kernels.reserveScratch(bytes.scratch); // for `attention`, and more than `attentionF32` needs
+      this.keyCache = Array.from({ length: blockCount }, () => this.#allocate(bytes.cache));
+      this.valueCache = Array.from({ length: blockCount }, () => this.#allocate(bytes.cache));
+      kernels.reserveScratch(bytes.scratch);
     } catch (error) {
       this.free();
       throw error;

@@ -1,6 +1,8 @@
 import { argmax, REPETITION_WINDOW, type Sampler } from './decode.ts';
+import { needsAllLogits } from './errors.ts';
 import { largest } from './largest.ts';
 import { refuseUnknownOptions } from './options.ts';
+import { DEFAULT_TOP_K, type Logits } from './top-logits.ts';
 
 export interface SamplerOptions {
   /** Divides the logits; 0 is greedy. Default 0.8. */
@@ -25,9 +27,12 @@ export interface SamplerOptions {
  * `temperature`, then one random number chooses by softmax. `topP` and `minP` look at the probabilities before the
  * temperature; those of `topP` are relative to what `topK` left. All in f64, but the penalized logits, which are f32.
  * Only IEEE additions, multiplications and divisions decide, so a seed reproduces anywhere.
+ *
+ * Of a screened session it takes rows that have as many logits as `topK`, and no repetition penalty: it throws
+ * ENGINE_NEEDS_ALL_LOGITS for others.
  */
-export function createSampler(options: SamplerOptions): Sampler {
-  const { temperature = 0.8, topK = 40, topP = 1, minP = 0, repetitionPenalty = 1, seed } = options;
+export function createSampler(options: SamplerOptions): Sampler<Logits> {
+  const { temperature = 0.8, topK = DEFAULT_TOP_K, topP = 1, minP = 0, repetitionPenalty = 1, seed } = options;
   refuseUnknownOptions(options, ['temperature', 'topK', 'topP', 'minP', 'repetitionPenalty', 'seed']);
   if (!(temperature >= 0 && Number.isFinite(temperature)))
     throw new RangeError(`temperature ${temperature} is not a number from 0 up`);
@@ -43,33 +48,37 @@ export function createSampler(options: SamplerOptions): Sampler {
   let penalized: Float32Array | undefined;
   return (row, previous = []) => {
     if (repetitionPenalty !== 1) penalized = penalize(row, previous, repetitionPenalty, penalized);
-    const logits = penalized ?? row;
-    if (temperature === 0) return argmax(logits);
-    let ids = largest(logits, topK === 0 ? logits.length : Math.min(topK, logits.length));
-    const top = logits[ids[0]!]!;
+    if (temperature === 0) return argmax(penalized ?? row);
+    const { ids, logits } = largest(penalized ?? row, topK);
+    const top = logits[0]!;
+    let places = Array.from(logits.keys()); // of those that take part
     if (topP < 1 || minP > 0) {
-      const likelihoods = ids.map((id) => exponential(logits[id]! - top)); // relative to the most likely one's
+      const likelihoods = logits.map((logit) => exponential(logit - top)); // relative to the most likely one's
       const count = countToReach(topP, likelihoods);
-      ids = ids.filter((_, index) => index < count && likelihoods[index]! >= minP);
+      places = places.filter((place) => place < count && likelihoods[place]! >= minP);
     }
-    const weights = ids.map((id) => exponential((logits[id]! - top) / temperature));
+    const weights = places.map((place) => exponential((logits[place]! - top) / temperature));
     const total = weights.reduce((sum, weight) => sum + weight, 0);
     let left = random() * total;
     for (const [index, weight] of weights.entries()) {
       left -= weight;
-      if (left < 0) return ids[index]!;
+      if (left < 0) return ids[places[index]!]!;
     }
-    return ids.at(-1)!; // rounding can leave a last bit over
+    return ids[places.at(-1)!]!; // rounding can leave a last bit over
   };
 }
 
+/** Why a repetition penalty is not for a screened session. */
+export const PENALTY_NEEDS_ALL = 'A repetition penalty lets logits that are not among the largest become so';
+
 /** Logits of ids that occur in `previous` made less likely; the others as they are. */
 function penalize(
-  logits: Float32Array,
+  logits: Logits,
   previous: readonly number[],
   penalty: number,
   into: Float32Array | undefined,
 ): Float32Array {
+  if ('ids' in logits) throw needsAllLogits(PENALTY_NEEDS_ALL, logits.logits.length);
   const penalized = into?.length === logits.length ? into : new Float32Array(logits.length);
   penalized.set(logits);
   for (const id of new Set(previous.slice(-REPETITION_WINDOW))) {

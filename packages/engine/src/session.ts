@@ -3,28 +3,38 @@ import { complete, type CompletionOptions, type Piece } from './complete.ts';
 import { CachedTokens } from './cached-tokens.ts';
 import type { ModelConfig } from './config.ts';
 import type { Decoder } from './decode.ts';
-import { EngineError } from './errors.ts';
+import { EngineError, needsAllLogits } from './errors.ts';
 import { forward, type WantedRows } from './forward.ts';
 import { nextTurn } from './next-turn.ts';
 import { refuseUnknownOptions, refuseUnlessOneOf } from './options.ts';
 import { type KvType, MICRO_BATCH, paddedCells, RunState } from './run-state.ts';
+import type { ScreenedHead } from './screened-head.ts';
 import { encodeSession, type RestoredSession, type SavedSession } from './session-bytes.ts';
 import type { TextCodec } from './text-codec.ts';
 import type { Tl1Kernel } from './tl1.ts';
+import type { Logits, TopLogits } from './top-logits.ts';
 import { type OnTap, StepTaps, type Tap, type TapSelection } from './trace.ts';
 import type { Weights } from './weights.ts';
 
-export interface EvaluateOptions {
+/** @typeParam Row - what is given for a position: all logits, or those of a {@link ScreenedSession} */
+export interface EvaluateOptions<Row extends Logits = Float32Array> {
   /**
    * `last` (default): logits of the last position, as llama-cli asks for. `all`: of every position. Two numerics: the
-   * reference rounds the head's input to f16 when a micro-batch wants one row (numerics, section 5.4).
+   * reference rounds the head's input to f16 when a micro-batch wants one row (numerics, section 5.4). A screened session
+   * has only the last.
    */
   readonly logits?: 'all' | 'last';
-  /** Where the last row is written, f32 [vocabSize]; it is the result then, and nothing of its size is allocated. */
-  readonly into?: Float32Array;
+  /**
+   * Where the last row is written, f32 [vocabSize]; it is the result then, and nothing of its size is allocated. Not for a
+   * screened session.
+   */
+  readonly into?: Extract<Row, Float32Array> | undefined;
   /** Called for each row of logits in order of position; the row is valid during the call. */
-  readonly onLogits?: (row: Float32Array, position: number) => void;
-  /** Called for each node of the graph in execution order, as it is computed. Costs nothing when left out. */
+  readonly onLogits?: (row: Row, position: number) => void;
+  /**
+   * Called for each node of the graph in execution order, as it is computed; in a screened session, all but
+   * `result_output`. Costs nothing when left out.
+   */
   readonly onTap?: OnTap;
   /** Globs (`*`, `?`) of the names of the nodes that `onTap` wants, such as `['l_out-*', 'result_norm']`. Default: all. */
   readonly taps?: readonly string[];
@@ -51,12 +61,14 @@ export interface SessionModel {
 export interface SessionSettings {
   readonly contextLength: number;
   readonly kvType: KvType;
+  /** How many logits an evaluation gives; undefined for all. */
+  readonly topK: number | undefined;
 }
 
 /** The model's side of its sessions. */
-export interface SessionOwner {
-  onDispose(session: Session): void;
-  create(settings: SessionSettings): Session;
+export interface SessionOwner<Row extends Logits> {
+  onDispose(session: Session<Row>): void;
+  create(settings: SessionSettings): Session<Row>;
 }
 
 /** A value that is not finite, where it was first computed. */
@@ -72,12 +84,18 @@ export interface NotFinite {
 /** How long an evaluation of several tokens computes before it lets the event loop run. */
 const TURN_MS = 4;
 
+/** A session that gives the largest logits of the last position only, with the bits of the others. */
+export type ScreenedSession = Session<TopLogits>;
+
 /** One sequence of tokens with its key/value cache. */
-export class Session {
+export class Session<Row extends Logits = Float32Array> implements SessionSettings {
   readonly contextLength: number;
   readonly kvType: KvType;
+  /** How many logits an evaluation gives, the largest; undefined for all. */
+  readonly topK: number | undefined;
   readonly #model: SessionModel;
-  readonly #owner: SessionOwner;
+  readonly #owner: SessionOwner<Row>;
+  readonly #screenedHead: ScreenedHead | undefined;
   readonly #state: RunState;
   readonly #tokens: CachedTokens;
   #row: Float32Array | undefined;
@@ -88,13 +106,22 @@ export class Session {
   /**
    * Use `model.createSession()`.
    *
+   * @param screenedHead - where `settings.topK` is given; the session's own
    * @param saved - what the cache holds in the beginning; default nothing
    */
-  constructor(model: SessionModel, settings: SessionSettings, owner: SessionOwner, saved?: RestoredSession) {
+  constructor(
+    model: SessionModel,
+    settings: SessionSettings,
+    owner: SessionOwner<Row>,
+    screenedHead: ScreenedHead | undefined,
+    saved: RestoredSession | undefined,
+  ) {
     this.contextLength = settings.contextLength;
     this.kvType = settings.kvType;
+    this.topK = settings.topK;
     this.#model = model;
     this.#owner = owner;
+    this.#screenedHead = screenedHead;
     this.#state = new RunState(model.config, model.kernels, settings, model.tl1Kernel === 'lut');
     this.#tokens = new CachedTokens(settings.contextLength);
     if (saved) {
@@ -123,11 +150,12 @@ export class Session {
    * Evaluates ids after those already in the cache, in micro-batches of 512 as the reference does.
    *
    * @param ids - at least one, each in 0..vocabSize-1
-   * @returns logits of the last position, f32 [vocabSize], the caller's to keep
-   * @throws {EngineError} ENGINE_CONTEXT_FULL (nothing is evaluated then), ENGINE_BUSY, ENGINE_DISPOSED
+   * @returns logits of the last position, f32 [vocabSize] or the largest, the caller's to keep
+   * @throws {EngineError} ENGINE_CONTEXT_FULL (nothing is evaluated then), ENGINE_BUSY, ENGINE_DISPOSED,
+   *   ENGINE_NEEDS_ALL_LOGITS
    * @throws {RangeError} for no ids or one outside the vocabulary
    */
-  async evaluate(ids: readonly number[], options: EvaluateOptions = {}): Promise<Float32Array> {
+  async evaluate(ids: readonly number[], options: EvaluateOptions<Row> = {}): Promise<Row> {
     refuseUnknownOptions(options, ['logits', 'into', 'onLogits', 'onTap', 'taps', 'signal']);
     this.#check();
     const own = ids.slice(); // the caller's may change while this waits
@@ -142,7 +170,7 @@ export class Session {
    * @returns as {@link Session.evaluate}
    * @throws as {@link Session.evaluate}; if it is aborted, the prefix stays
    */
-  async prompt(ids: readonly number[], options: Omit<EvaluateOptions, 'logits'> = {}): Promise<Float32Array> {
+  async prompt(ids: readonly number[], options: Omit<EvaluateOptions<Row>, 'logits'> = {}): Promise<Row> {
     refuseUnknownOptions(options, ['into', 'onLogits', 'onTap', 'taps', 'signal']);
     this.#check();
     return this.#prompt(ids, options);
@@ -165,7 +193,8 @@ export class Session {
    * Until it ends, or the loop over it is left, the session is its: only `fork`, `save`, `ids` and `dispose` may be called.
    *
    * @param prompt - ids, or text if the model has a tokenizer
-   * @throws {EngineError} as {@link Session.evaluate}, ENGINE_NO_TOKENIZER, and ENGINE_NOT_FINITE
+   * @throws {EngineError} as {@link Session.evaluate}, ENGINE_NO_TOKENIZER, and ENGINE_NOT_FINITE; in a screened session
+   *   ENGINE_NEEDS_ALL_LOGITS for `logprobs`, a repetition penalty, and sampling among more than `topK`
    */
   async *generate(
     prompt: string | readonly number[],
@@ -174,7 +203,7 @@ export class Session {
     this.#check();
     this.#completing = true;
     try {
-      yield* complete(this.#decoder(), this.#model.tokenizer, prompt, options);
+      yield* complete(this.#decoder(), this.#model, prompt, options);
     } finally {
       this.#completing = false;
     }
@@ -201,7 +230,7 @@ export class Session {
    * A second session with the same tokens, which costs a copy of the cache; from then on the two have nothing to do with
    * each other.
    */
-  fork(): Session {
+  fork(): Session<Row> {
     this.#checkStill();
     const fork = this.#owner.create(this);
     fork.#state.copyCells(this.#state, this.position);
@@ -244,6 +273,7 @@ export class Session {
     this.#checkStill();
     this.#disposed = true;
     this.#state.free();
+    this.#screenedHead?.free();
     this.#owner.onDispose(this);
   }
 
@@ -281,10 +311,11 @@ export class Session {
   }
 
   /** The session for a generation that has it to itself. */
-  #decoder(): Decoder {
+  #decoder(): Decoder<Row> {
     const position = (): number => this.position;
     return {
       contextLength: this.contextLength,
+      topK: this.topK,
       get position() {
         return position();
       },
@@ -296,9 +327,10 @@ export class Session {
     };
   }
 
-  async #prompt(ids: readonly number[], options: EvaluateOptions): Promise<Float32Array> {
+  async #prompt(ids: readonly number[], options: EvaluateOptions<Row>): Promise<Row> {
     const own = ids.slice();
     this.#checkVocabulary(own);
+    this.#checkRows(options);
     if (own.length > this.contextLength) throw this.#contextFull(own.length, 0);
     options.signal?.throwIfAborted();
     const kept = this.#tokens.reusable(own);
@@ -307,17 +339,14 @@ export class Session {
   }
 
   /** @param origin - micro-batches end at multiples of 512 from here */
-  async #evaluate(ids: readonly number[], origin: number, options: EvaluateOptions): Promise<Float32Array> {
-    const { logits = 'last', into, onLogits, onTap, taps: patterns = ['*'], signal } = options;
+  async #evaluate(ids: readonly number[], origin: number, options: EvaluateOptions<Row>): Promise<Row> {
+    const { logits = 'last', onTap, taps: patterns = ['*'], signal } = options;
     this.#checkDisposed(); // a generation may have been left behind
-    const { vocabSize } = this.#model.config;
-    refuseUnlessOneOf('logits', logits, ['all', 'last']);
-    if (into !== undefined && into.length !== vocabSize)
-      throw new RangeError(`into has ${into.length} elements, and a row of logits ${vocabSize}.`);
+    this.#checkRows(options);
     signal?.throwIfAborted();
     const before = this.position;
     const end = before + ids.length;
-    let last: Float32Array | undefined;
+    let last: Row | undefined;
     this.#evaluating = true;
     try {
       while (this.position < end) {
@@ -326,19 +355,11 @@ export class Session {
         const from = this.position;
         const to = Math.min(end, from + MICRO_BATCH - ((from - origin) % MICRO_BATCH));
         const wanted = logits === 'all' ? 'all' : to === end ? 'last' : 'none';
-        const onRow = (view: Float32Array, position: number): void => {
-          if (onLogits) {
-            // Not the view itself: nobody can write to the kernels' memory through it, or outlive it.
-            this.#row ??= new Float32Array(vocabSize);
-            this.#row.set(view);
-            onLogits(this.#row, position);
-          }
-          if (position < end - 1) return;
-          last = into ?? new Float32Array(vocabSize);
-          last.set(view);
+        const onRow = (row: Logits, position: number): void => {
+          last = this.#takeRow(row, position, position === end - 1, options);
         };
         const selection = onTap && { onTap, patterns };
-        await this.#run(ids.slice(from - before, to - before), wanted, selection, onRow, signal);
+        await this.#run(ids.slice(from - before, to - before), wanted, this.#screenedHead, selection, onRow, signal);
       }
     } catch (error) {
       this.#state.clearCells(before, end);
@@ -350,12 +371,45 @@ export class Session {
     return last!;
   }
 
+  /** What the caller gets of a row that the head gave. Only the last position's is the caller's to keep. */
+  #takeRow(row: Logits, position: number, isLast: boolean, { into, onLogits }: EvaluateOptions<Row>): Row | undefined {
+    if ('ids' in row) {
+      const top = row as Row; // Row is what this session's head gives
+      onLogits?.(top, position);
+      return top;
+    }
+    // Not the view itself: nobody can write to the kernels' memory through it, or outlive it.
+    if (onLogits) {
+      this.#row ??= new Float32Array(row.length);
+      this.#row.set(row);
+      onLogits(this.#row as Row, position);
+    }
+    if (!isLast) return undefined;
+    const last: Float32Array = into ?? new Float32Array(row.length);
+    last.set(row);
+    return last as Row;
+  }
+
+  /** What {@link Session.evaluate} checks of the rows that are asked for. */
+  #checkRows({ logits = 'last', into }: EvaluateOptions<Row>): void {
+    refuseUnlessOneOf('logits', logits, ['all', 'last']);
+    const { vocabSize } = this.#model.config;
+    if (this.topK !== undefined) {
+      if (logits === 'all')
+        throw needsAllLogits("With `logits: 'all'` each position has a row of all logits", this.topK);
+      if (into !== undefined) throw needsAllLogits('`into` takes a row of all logits', this.topK);
+    } else if (into !== undefined && into.length !== vocabSize) {
+      throw new RangeError(`into has ${into.length} elements, and a row of logits ${vocabSize}.`);
+    }
+  }
+
   /** Evaluates one micro-batch. A single token runs through without a pause. */
   async #run(
     ids: readonly number[],
     wanted: WantedRows,
+    screenedHead: ScreenedHead | undefined,
     selection: TapSelection | undefined,
-    onLogits: (row: Float32Array, position: number) => void,
+    onLogits: (row: Logits, position: number) => void,
     signal: AbortSignal | undefined,
   ): Promise<void> {
     const { config, weights, kernels, lanes } = this.#model;
@@ -369,7 +423,8 @@ export class Session {
     const taps = selection && new StepTaps(kernels, this.#tokens.nextStep, size, selection);
     try {
       let turn = performance.now();
-      const parts = forward(config, weights, this.#state, kernels, { ids, position, wanted, lanes, taps, onLogits });
+      const batch = { ids, position, wanted, lanes, taps, screenedHead, onLogits };
+      const parts = forward(config, weights, this.#state, kernels, batch);
       while (!parts.next().done) {
         if (ids.length === 1) continue;
         kernels.flush();
@@ -405,7 +460,8 @@ export class Session {
         const batch = ids.slice(position, end);
         // All that a rewind left of a micro-batch: its arithmetic is that of several tokens.
         const isRemainder = batch.length === 1 && !this.#tokens.wasAlone(position);
-        await this.#run(isRemainder ? [...batch, ...batch] : batch, 'last', selection, () => {}, undefined);
+        // With the exact head: its logits are one of the nodes.
+        await this.#run(isRemainder ? [...batch, ...batch] : batch, 'last', undefined, selection, () => {}, undefined);
         this.#truncate(end);
       }
     } finally {

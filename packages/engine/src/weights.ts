@@ -2,6 +2,7 @@ import type { GgufFile, GgufTensor } from '@bittern/gguf-parser';
 import type { I2sLayout, KernelMemory, Pointer, WasmKernels } from '@bittern/kernels';
 import type { ModelConfig } from './config.ts';
 import { EngineError } from './errors.ts';
+import { type HeadKind, packScreen, type ScreenWeights } from './screened-head.ts';
 import {
   layerNeeds,
   memoryBytesOf,
@@ -47,12 +48,14 @@ interface WeightArray {
 }
 
 export interface Weights {
-  /** All of them, in the order of the graph. */
+  /** All that the file has, in the order of the graph. */
   readonly arrays: readonly WeightArray[];
   readonly ternaryType: TernaryType;
   readonly tokenEmbd: Pointer; // f16 [vocabSize, embeddingLength]; also the output head
   readonly layers: readonly LayerWeights[];
   readonly outputNorm: Pointer; // [embeddingLength]
+  /** The int8 copy of the head, where it was asked for. */
+  readonly screen: ScreenWeights | undefined;
 }
 
 export interface LoadProgress {
@@ -64,6 +67,7 @@ export interface LoadWeightsOptions {
   readonly i2sLayout: I2sLayout;
   readonly tl1Tiling: Tl1Tilings;
   readonly tl1Kernel: Tl1Kernel;
+  readonly head: HeadKind;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
 }
@@ -106,7 +110,8 @@ export async function loadWeights(
   const outputNorm = plan.array(outputNormNeed(config));
 
   await plan.run();
-  return { arrays: plan.arrays, ternaryType, tokenEmbd, layers, outputNorm };
+  const screen = options.head === 'screened' ? packScreen(config, tokenEmbd, kernels) : undefined;
+  return { arrays: plan.arrays, ternaryType, tokenEmbd, layers, outputNorm, screen };
 }
 
 /** The loads of one file: first all given their place, then all run. */

@@ -1,13 +1,10 @@
+import type { ScreenKernels } from './contract-screen.ts';
+
 /** Byte offset into the kernels' memory; arrays start at multiples of 16. */
 export type Pointer = number;
 
 /** Vector width in f32 lanes of the reference build whose order of float sums is reproduced: 8 (AVX2), 16 (AVX-512). */
 export type Lanes = 8 | 16;
-
-/** Scratch of {@link Kernels.attentionF32}: the scores of a row, and a tile of 8 rows of probabilities. */
-export function attentionF32ScratchBytes(cells: number): number {
-  return 36 * cells;
-}
 
 /**
  * Every operation of a BitNet forward pass, over one linear memory.
@@ -20,7 +17,7 @@ export function attentionF32ScratchBytes(cells: number): number {
  * "Section" numbers refer to docs/numerics.md. Where a float result has several correct roundings, the order given
  * here is part of the result.
  */
-export interface Kernels {
+export interface Kernels extends ScreenKernels {
   /**
    * Repacks I2_S codes from a file's layout into the row-pair layout: rows 2r and 2r + 1 alternate every 128 columns
    * (32 bytes), so that one linear stream feeds two rows. Bytes within a row are those of 128x32.
@@ -73,7 +70,7 @@ export interface Kernels {
    * @param rowBegin - even, as is rowEnd
    * @param values - int8 [width]; `scales` f32 [1] and `sums` int32 [1] belong to it
    * @param out - f32 [rows]
-   * @param scratch - 64 bytes
+   * @param scratch - {@link i2sScratchBytes}
    */
   i2sGemv(
     weights: Pointer,
@@ -94,7 +91,7 @@ export interface Kernels {
    * @param rowBegin - a multiple of 4, as is rowEnd
    * @param values - int8 [count, width]; `scales` f32 [count], `sums` int32 [count]
    * @param out - f32 [count, outStride]; outStride a multiple of 4
-   * @param scratch - 4 * width + 256 bytes
+   * @param scratch - {@link i2sScratchBytes}
    */
   i2sGemm(
     weights: Pointer,
@@ -246,7 +243,7 @@ export interface Kernels {
    * floor(h / (heads / kvHeads)). One row rounds its probabilities to f16; several keep them in f32 and sum in another
    * order: the reference's arithmetic depends on the batch.
    *
-   * Threads split the key heads: [kvHeadBegin, kvHeadEnd) with all query heads that read them.
+   * Threads split the query heads: [headBegin, headEnd).
    *
    * @param q - f32 [count, heads, headDim], rotated; headDim a multiple of 8
    * @param position - of row 0: row r sees cells 0 to position + r
@@ -258,58 +255,6 @@ export interface Kernels {
    * @param scratch - {@link attentionScratchBytes}
    */
   attention(
-    q: Pointer,
-    kvHeadBegin: number,
-    kvHeadEnd: number,
-    heads: number,
-    kvHeads: number,
-    headDim: number,
-    count: number,
-    position: number,
-    keyCache: Pointer,
-    valueCache: Pointer,
-    cacheCells: number,
-    cells: number,
-    scale: number,
-    lanes: Lanes,
-    out: Pointer,
-    scores: Pointer,
-    probabilities: Pointer,
-    scratch: Pointer,
-  ): void;
-
-  /**
-   * f16 matrix times one vector, in the order of the reference's f16 dot product (section 5.3, `dot16`): four
-   * accumulators of `lanes`, then the columns beyond a multiple of 4 * lanes one by one in f64.
-   *
-   * @param matrix - f16 [rows, rowStride], all finite; the first `width` columns count, a multiple of 4
-   * @param vector - f32 [width] of f16 values (see {@link Kernels.roundToF16})
-   * @param out - f32 [rows]
-   * @param scratch - 4 * width bytes
-   */
-  f16Gemv(
-    matrix: Pointer,
-    rowBegin: number,
-    rowEnd: number,
-    width: number,
-    rowStride: number,
-    vector: Pointer,
-    out: Pointer,
-    lanes: Lanes,
-    scratch: Pointer,
-  ): void;
-
-  /** {@link Kernels.storeKeysValues} for a cache that keeps them unrounded: keyCache and valueCache are f32. */
-  storeKeysValuesF32: Kernels['storeKeysValues'];
-
-  /**
-   * {@link Kernels.attention} over an f32 cache. Nothing is rounded to f16: neither q nor the probabilities of one row. Dot
-   * products are the reference's for f32 (section 5.3): as for f16, but with fused accumulators, and columns beyond a
-   * multiple of 4 * lanes are added one by one, fused, in f32. Threads split the query heads.
-   *
-   * @param scratch - {@link attentionF32ScratchBytes}
-   */
-  attentionF32(
     q: Pointer,
     headBegin: number,
     headEnd: number,
@@ -327,6 +272,39 @@ export interface Kernels {
     out: Pointer,
     scores: Pointer,
     probabilities: Pointer,
+    scratch: Pointer,
+  ): void;
+
+  /** {@link Kernels.storeKeysValues} for a cache that keeps them unrounded: keyCache and valueCache are f32. */
+  storeKeysValuesF32: Kernels['storeKeysValues'];
+
+  /**
+   * {@link Kernels.attention} over an f32 cache. Nothing is rounded to f16: neither q nor the probabilities of one row. Dot
+   * products are the reference's for f32 (section 5.3): as for f16, but with fused accumulators, and columns beyond a
+   * multiple of 4 * lanes are added one by one, fused, in f32.
+   *
+   * Its scratch is {@link attentionF32ScratchBytes}.
+   */
+  attentionF32: Kernels['attention'];
+
+  /**
+   * f16 matrix times one vector, in the order of the reference's f16 dot product (section 5.3, `dot16`): four
+   * accumulators of `lanes`, then the columns beyond a multiple of 4 * lanes one by one in f64.
+   *
+   * @param matrix - f16 [rows, rowStride], all finite; the first `width` columns count, a multiple of 4
+   * @param vector - f32 [width] of f16 values (see {@link Kernels.roundToF16})
+   * @param out - f32 [rows]
+   * @param scratch - 4 * width + 128 bytes
+   */
+  f16Gemv(
+    matrix: Pointer,
+    rowBegin: number,
+    rowEnd: number,
+    width: number,
+    rowStride: number,
+    vector: Pointer,
+    out: Pointer,
+    lanes: Lanes,
     scratch: Pointer,
   ): void;
 
@@ -387,8 +365,17 @@ export interface Kernels {
   multiplyAdd(a: Pointer, b: Pointer, c: Pointer, count: number, out: Pointer): void;
 }
 
-/** Scratch of {@link Kernels.attention}: keys or values of one head in f32, and a tile of probabilities. */
-export function attentionScratchBytes(heads: number, kvHeads: number, headDim: number, cells: number): number {
-  const tileRows = 32;
-  return 4 * (cells * headDim + headDim + cells + (heads / kvHeads) * tileRows * cells);
+/** Scratch of {@link Kernels.i2sGemv} and {@link Kernels.i2sGemm}: unpacked rows of weights, and sums. */
+export function i2sScratchBytes(width: number): number {
+  return 8 * width + 2048;
+}
+
+/** Scratch of {@link Kernels.attention}: keys and values of one head in f32, and a tile of 8 queries and their scores. */
+export function attentionScratchBytes(headDim: number, cells: number): number {
+  return 4 * (2 * cells * headDim + 8 * (headDim + cells)) + 256;
+}
+
+/** Scratch of {@link Kernels.attentionF32}: the scores of a row, and a tile of 8 rows of probabilities. */
+export function attentionF32ScratchBytes(cells: number): number {
+  return 36 * cells;
 }

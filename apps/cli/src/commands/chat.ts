@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url';
-import type { Numerics } from '@bittern/engine';
+import type { HeadKind, Numerics } from '@bittern/engine';
 import { modelUrl } from '@bittern/storyteller';
 import { type Command, Option } from 'commander';
 import { type ChatSelection, chooseTemplate, systemMessages } from '../chat.ts';
@@ -11,6 +11,7 @@ import type { Io } from '../io.ts';
 import { LineEditor } from '../line-editor.ts';
 import { type LoadOptions, openModelFile } from '../model-file.ts';
 import {
+  headOption,
   layoutOption,
   numericsOption,
   preOption,
@@ -22,13 +23,21 @@ import {
   tokenizerOption,
   wholeNumber,
 } from '../options.ts';
-import { addSamplingOptions, samplingOf, type SamplingOptions, stopsOf } from '../sampling-options.ts';
+import {
+  addSamplingOptions,
+  refuseUnlessScreenable,
+  samplingOf,
+  type SamplingOptions,
+  sessionOf,
+  stopsOf,
+} from '../sampling-options.ts';
 import { loadTokenizer, type TokenizerSelection, warnIfForeign } from '../tokenizer-file.ts';
 
 interface ChatOptions extends LoadOptions, TokenizerSelection, ChatSelection, SamplingOptions {
   readonly model?: string;
   readonly tokens: number;
   readonly numerics: Numerics;
+  readonly head: HeadKind;
 }
 
 const COMMANDS = `/help          these lines
@@ -56,6 +65,7 @@ export function addChatCommand(program: Command, io: Io): void {
     .addOption(tl1TilingOption())
     .addOption(tl1KernelOption())
     .addOption(threadsOption())
+    .addOption(headOption())
     .addHelpText(
       'after',
       `
@@ -78,6 +88,7 @@ ${EXIT_CODES_HELP}`,
 async function chat(options: ChatOptions, io: Io): Promise<void> {
   const { model: path = fileURLToPath(modelUrl), numerics, tokens: maxTokens } = options;
   const sampling = samplingOf(options, io);
+  refuseUnlessScreenable(options.head, sampling);
   await using file = await openModelFile(path, io);
   const loaded = await loadTokenizer(file, options, io);
   const { template, reason } = chooseTemplate(loaded, options.template);
@@ -85,7 +96,7 @@ async function chat(options: ChatOptions, io: Io): Promise<void> {
   say(`template ${template.id}: ${reason}`);
   using model = await file.load(numerics, options, loaded.tokenizer);
   warnIfForeign(loaded, model.config.vocabSize, io);
-  using session = model.createSession();
+  using session = sessionOf(model, options.head, sampling);
   if (!options.greedy) say(`seed ${sampling.seed}`);
   if (io.isTerminal) say('/help tells what can be done.');
 

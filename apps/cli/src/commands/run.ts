@@ -1,6 +1,6 @@
 import { performance } from 'node:perf_hooks';
 import { fileURLToPath } from 'node:url';
-import type { End, Numerics, Piece } from '@bittern/engine';
+import type { End, HeadKind, Numerics, Piece } from '@bittern/engine';
 import { modelUrl } from '@bittern/storyteller';
 import { type Command, Option } from 'commander';
 import { type ChatSelection, startChat } from '../chat.ts';
@@ -8,8 +8,10 @@ import { readEnvironment } from '../environment.ts';
 import { UsageError } from '../errors.ts';
 import { EXIT_CODES_HELP } from '../exit-codes.ts';
 import type { Io } from '../io.ts';
+import { kernelReport } from '../kernel-report.ts';
 import { type LoadOptions, openModelFile, sha256OfFile } from '../model-file.ts';
 import {
+  headOption,
   jsonOption,
   layoutOption,
   numericsOption,
@@ -24,7 +26,14 @@ import {
   tl1TilingOption,
 } from '../options.ts';
 import { writeJson } from '../output.ts';
-import { addSamplingOptions, samplingOf, type SamplingOptions, stopsOf } from '../sampling-options.ts';
+import {
+  addSamplingOptions,
+  refuseUnlessScreenable,
+  samplingOf,
+  type SamplingOptions,
+  sessionOf,
+  stopsOf,
+} from '../sampling-options.ts';
 import { LiveSpeed, timing, timingText } from '../speed.ts';
 import { identityOf, loadTokenizer, type TokenizerSelection, warnIfForeign } from '../tokenizer-file.ts';
 
@@ -34,6 +43,7 @@ interface RunOptions extends LoadOptions, TokenizerSelection, ChatSelection, Sam
   readonly tokens: number;
   readonly logprobs?: number;
   readonly numerics: Numerics;
+  readonly head: HeadKind;
   readonly progress?: true;
   readonly json?: true;
 }
@@ -55,6 +65,7 @@ export function addRunCommand(program: Command, io: Io): void {
     .addOption(tl1TilingOption())
     .addOption(tl1KernelOption())
     .addOption(threadsOption())
+    .addOption(headOption())
     .addOption(
       new Option(
         '--logprobs <count>',
@@ -71,10 +82,13 @@ only the answer is printed; it ends before the template's stop tokens and string
 Tokens are chosen in this order: --repeat-penalty, --top-k, --top-p, --min-p,
 --temperature, then a random number. BITNET_SEED is the seed where --seed is not given,
 BITNET_DETERMINISTIC=1 makes it 0; RAYON_NUM_THREADS or OMP_NUM_THREADS is --threads.
+--head screened wants --greedy or a --top-k, no --repeat-penalty and no --logprobs.
+--json tells what each kernel did, too.
 
 Examples:
   bittern run -p "Once upon a time" -n 64
   bittern run -m model.gguf -p "Once upon a time" --seed 7 --top-p 0.95 --stop "The end"
+  bittern run -m model.gguf -p "Once upon a time" --greedy --head screened
   bittern run -m model.gguf --template auto --system "Be brief." -p "Why is the sky blue?"
 
 ${EXIT_CODES_HELP}`,
@@ -88,6 +102,10 @@ async function run(options: RunOptions, io: Io): Promise<void> {
   if (logprobs !== undefined && !json) throw new UsageError('--logprobs is for --json.');
   const { variables } = readEnvironment(io);
   const sampling = samplingOf(options, io);
+  refuseUnlessScreenable(options.head, sampling);
+  if (options.head === 'screened' && logprobs !== undefined) {
+    throw new UsageError('--head screened computes only the largest logits, and --logprobs takes the sum over all.');
+  }
 
   await using file = await openModelFile(path, io);
   const loaded = await loadTokenizer(file, options, io);
@@ -96,7 +114,9 @@ async function run(options: RunOptions, io: Io): Promise<void> {
   if (options.template !== undefined) io.stderr.write(`template ${template.id}: ${reason}\n`);
   using model = await file.load(numerics, options, loaded.tokenizer);
   warnIfForeign(loaded, model.config.vocabSize, io);
-  using session = model.createSession();
+  using session = sessionOf(model, options.head, sampling);
+  model.resetCounters();
+  model.timeKernels(json === true);
 
   const pieces: Piece[] = [];
   const prefillStart = performance.now();
@@ -129,10 +149,12 @@ async function run(options: RunOptions, io: Io): Promise<void> {
   }
   await print('\n');
   speed[Symbol.dispose]();
+  const decodeEnd = performance.now();
+  const kernels = kernelReport(model);
 
   const prefill = timing(ids.length, decodeStart - prefillStart);
   // The first token comes out of the prompt's evaluation, each later one takes one of its own.
-  const decode = timing(session.position - ids.length, performance.now() - decodeStart);
+  const decode = timing(session.position - ids.length, decodeEnd - decodeStart);
   io.stderr.write(`prefill ${timingText(prefill)}, decode ${timingText(decode)}\n`);
   const { end: stop = 'count' satisfies End, stop: stopString } = pieces.at(-1) ?? {};
   if (stop === 'context') io.stderr.write(`stopped: the context of ${session.contextLength} tokens is full\n`);
@@ -152,7 +174,9 @@ async function run(options: RunOptions, io: Io): Promise<void> {
       ...(logprobs !== undefined && { logprobs: pieces.map(({ logprob, top }) => ({ logprob, top })) }),
       stop,
       ...(stopString !== undefined && { stopString }),
+      head: options.head,
       timings: { prefill, decode },
+      kernels,
     });
   }
 }
