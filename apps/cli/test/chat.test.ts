@@ -41,6 +41,18 @@ describe('a conversation', () => {
     expect(again.stderr).toContain('2 messages read');
   });
 
+  test('--head screened gives the same answers, and refuses what needs all logits', async () => {
+    for (const sampling of [['--greedy'], ['--seed', '7', '--top-p', '0.9']]) {
+      const argv = ['chat', '-n', '12', ...sampling];
+      const exact = await bittern(argv, { stdin: typed('Hi', 'Why?') });
+      expect(await bittern([...argv, '--head', 'screened'], { stdin: typed('Hi', 'Why?') })).toEqual(exact);
+    }
+    const refused = await bittern([...OPTIONS, '--head', 'screened', '--repeat-penalty', '1.1'], {
+      stdin: typed('Hi'),
+    });
+    expect(refused).toMatchObject({ code: 2, stdout: '' });
+  });
+
   test('/clear forgets, and the system message stays', async () => {
     const argv = [...OPTIONS, '--system', 'Be brief.'];
     const { stdout } = await bittern(argv, { stdin: typed('Hi', '/clear', 'Hi') });

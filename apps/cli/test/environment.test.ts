@@ -1,3 +1,4 @@
+import type { KernelCounter } from '@bittern/engine';
 import { describe, expect, test } from 'vitest';
 import { bittern, fileOf, MODEL } from './support.ts';
 
@@ -58,9 +59,11 @@ test('everything is the same twice and with 1, 2 and 3 threads', { timeout: 60_0
     const digests: unknown[] = [];
     for (const mode of ['batch-all', 'batch-last', 'sequential']) {
       const argv = ['logits', '-m', MODEL, '-p', 'Once upon a time', '--mode', mode, '--greedy', '8', '--json'];
-      const { environment, ...rest } = JSON.parse((await bittern(argv, { env })).stdout);
+      const { environment, kernels, ...rest } = JSON.parse((await bittern(argv, { env })).stdout);
       expect(environment).toEqual(env);
-      digests.push(rest);
+      expect(kernels.threads).toBe(Number(threads));
+      const counts = kernels.counters.map(({ nanoseconds: _, ...count }: KernelCounter) => count);
+      digests.push({ ...rest, counts });
     }
     const { meanNll } = JSON.parse((await bittern(['score', '-m', MODEL, text, '--json'], { env })).stdout);
     const chat = await bittern(['chat', '-n', '12'], { env, stdin: [Buffer.from('Hi\nWhy?\n')] });

@@ -53,6 +53,7 @@ describe('run', () => {
     ['--seed', '7'],
     ['--seed', '7', '--top-k', '3', '--temperature', '2'],
     ['--temperature', '0'],
+    ['--seed', '7', '--top-p', '0.9', '--min-p', '0.02', '--stop', 'never to be seen'],
   ])('--head screened gives the same text: %s %s', async (...sampling) => {
     const argv = ['run', '-p', PROMPT, '-n', '24', ...sampling];
     const exact = await bittern(argv);
@@ -69,6 +70,16 @@ describe('run', () => {
     const { code, stdout, stderr } = await bittern(['run', '-p', PROMPT, '--top-k', '0', '--head', 'screened']);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     expect(stderr).toContain('--top-k above 0');
+  });
+
+  test.each([
+    [['--repeat-penalty', '1.1'], '--repeat-penalty'],
+    [['--greedy', '--repeat-penalty', '1.1'], '--repeat-penalty'],
+    [['--logprobs', '0', '--json'], '--logprobs'],
+  ])('--head screened refuses %j', async (options, named) => {
+    const { code, stdout, stderr } = await bittern(['run', '-p', PROMPT, '--head', 'screened', ...options]);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toContain(named);
   });
 
   test('--json is one document whose parts agree', async () => {
