@@ -62,7 +62,7 @@ test('everything is the same twice and with 1, 2 and 3 threads', { timeout: 60_0
       const { environment, kernels, ...rest } = JSON.parse((await bittern(argv, { env })).stdout);
       expect(environment).toEqual(env);
       expect(kernels.threads).toBe(Number(threads));
-      const counts = kernels.counters.map((counter: KernelCounter) => ({ ...counter, nanoseconds: 0 })); // time is another each run
+      const counts = kernels.counters.map((counter: KernelCounter) => ({ ...counter, nanoseconds: 0 }));
       digests.push({ ...rest, counts });
     }
     const { meanNll } = JSON.parse((await bittern(['score', '-m', MODEL, text, '--json'], { env })).stdout);

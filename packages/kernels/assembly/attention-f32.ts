@@ -1,5 +1,6 @@
 // Causal attention over an f32 key/value cache: see `storeKeysValuesF32` and `attentionF32` in src/contract.ts.
 import { softmax } from './attention';
+import { sumValuesTile } from './attention-tiles';
 import { blasRow } from './f16-matmul';
 import { fma4, halve4 } from './lanes';
 
@@ -73,6 +74,7 @@ export function attentionF32(
   const tileRows = min(count, TILE_ROWS);
   const rowScores = scratch; // [cells]
   const tile = rowScores + (<usize>cells << 2); // [tileRows, cells]
+  const sums = tile + ((<usize>TILE_ROWS * cells) << 2); // 256 bytes
   for (let head = headBegin; head < headEnd; head++) {
     const keys = keyCache + ((<usize>(head / group) * cacheCells * headDim) << 2); // [cells, headDim]
     const values = valueCache + ((<usize>(head / group) * headDim * cacheCells) << 2); // [headDim, cells]
@@ -94,10 +96,14 @@ export function attentionF32(
         if (probabilities) memory.copy(probabilities + tap, p, <usize>cells << 2);
       }
       const target = out + ((<usize>row * width + head * headDim) << 2);
-      for (let d = 0; d < headDim; d++) {
-        const line = values + ((<usize>d * cacheCells) << 2);
-        if (count == 1) store<f32>(target + (<usize>d << 2), dotF32(line, tile, cells, lanes));
-        else blasRow(line, tile, <usize>cells << 2, cells, rows, target + (<usize>d << 2), <usize>width << 2, lanes);
+      if (count > 1) {
+        sumValuesTile(
+          values, <usize>cacheCells << 2, cells, cells, headDim, tile, rows, lanes, target, <usize>width << 2, sums,
+        );
+        continue;
+      }
+      for (let d: usize = 0; d < <usize>headDim; d++) {
+        store<f32>(target + (d << 2), dotF32(values + ((d * cacheCells) << 2), tile, cells, lanes));
       }
     }
   }

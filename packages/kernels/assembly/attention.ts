@@ -187,7 +187,7 @@ export function attention(
         for (let d: usize = 0; d < <usize>headDim; d++) {
           store<f32>(target + (d << 2), dotF16(values + d * cellsBytes, tile, cells, lanes));
         }
-      } else sumValuesTile(values, cells, seen, headDim, tile, rows, lanes, target, rowBytes, sums);
+      } else sumValuesTile(values, cellsBytes, cells, seen, headDim, tile, rows, lanes, target, rowBytes, sums);
     }
   }
 }

@@ -375,7 +375,7 @@ export function attentionScratchBytes(headDim: number, cells: number): number {
   return 4 * (2 * cells * headDim + 8 * (headDim + cells)) + 256;
 }
 
-/** Scratch of {@link Kernels.attentionF32}: the scores of a row, and a tile of 8 rows of probabilities. */
+/** Scratch of {@link Kernels.attentionF32}: the scores of a row, a tile of 8 rows of probabilities, and sums. */
 export function attentionF32ScratchBytes(cells: number): number {
-  return 36 * cells;
+  return 36 * cells + 256;
 }
