@@ -5,6 +5,8 @@ import { addInspectCommand } from './commands/inspect.ts';
 import { addLogitsCommand } from './commands/logits.ts';
 import { addRunCommand } from './commands/run.ts';
 import { addTokenizeCommand } from './commands/tokenize.ts';
+import { addTraceCommand } from './commands/trace.ts';
+import { addTraceDiffCommand } from './commands/trace-diff.ts';
 import { codeOf, messageOf } from './errors.ts';
 import { EXIT_CODES, EXIT_CODES_HELP, type ExitCode, exitCodeOf } from './exit-codes.ts';
 import type { Io } from './io.ts';
@@ -41,6 +43,8 @@ export async function main(argv: readonly string[], io: Io): Promise<ExitCode> {
   addInspectCommand(program, io, setExitCode);
   addCompatCheckCommand(program, io, setExitCode);
   addCrossvalCommand(program, io, setExitCode);
+  addTraceCommand(program, io);
+  addTraceDiffCommand(program, io, setExitCode);
 
   try {
     await parse(program, argv);

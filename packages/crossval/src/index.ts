@@ -1,8 +1,8 @@
 export type { LadderCase } from './case.ts';
 export { CrossvalError, type CrossvalErrorCode } from './errors.ts';
+export type { Json } from './json.ts';
 export { type LadderOptions, type LadderProgress, runLadder } from './ladder/run-ladder.ts';
 export {
-  type Json,
   type LadderCounts,
   type LadderFailure,
   type LadderFailureCode,
@@ -27,7 +27,29 @@ export {
   type RecordedTrace,
   type RecordingDocument,
 } from './recording-format.ts';
-export { readSafetensors, type SafetensorsArray, writeSafetensors } from './safetensors.ts';
+export { readSafetensors, type SafetensorsArray, writeSafetensors, writeSafetensorsHeader } from './safetensors.ts';
 export { sha256, sha256OfFloats } from './sha256.ts';
 export type { EvaluationMode, LogitsRow, Side, SideIdentity, TraceTap } from './side.ts';
 export { EXACT_THRESHOLDS, type LadderThresholds, PLAYBOOK_THRESHOLDS, type RowLimits } from './thresholds.ts';
+export { captureTrace, type CaptureOptions } from './trace/capture.ts';
+export type { TapMetrics } from './trace/compare-tap.ts';
+export {
+  type DiffOptions,
+  diffTraces,
+  type LayerDrift,
+  type TapDeviation,
+  type TapReference,
+  type TraceDiff,
+} from './trace/diff.ts';
+export { openTrace, type TraceFile, type TraceFileName, type TraceFiles } from './trace/open-trace.ts';
+export { renderTraceDiff } from './trace/render-diff.ts';
+export {
+  TRACE_FORMAT,
+  TRACE_VERSION,
+  type TraceEntry,
+  traceEntry,
+  type TraceFooter,
+  type TraceHeader,
+  traceHeader,
+} from './trace/trace-index.ts';
+export type { TracedTap, TraceView } from './trace/trace-view.ts';

@@ -3,7 +3,8 @@ import { compareRows, firstNonFinite, type RowMetrics, topK } from '../metrics.t
 import { sha256OfFloats } from '../sha256.ts';
 import type { LogitsRow } from '../side.ts';
 import { type Excess, excesses, type RowLimits } from '../thresholds.ts';
-import { jsonNumber, type LadderFailure, type LadderFailureCode } from './report.ts';
+import { jsonNumber } from '../json.ts';
+import type { LadderFailure, LadderFailureCode } from './report.ts';
 
 /** What the comparison of one row came to. Exactly one of the three kinds. */
 export type RowOutcome =

@@ -2,8 +2,10 @@ import type { LadderCase } from '../case.ts';
 import { compareBits, firstNonFinite } from '../metrics.ts';
 import { sha256OfFloats } from '../sha256.ts';
 import type { Side, TraceTap } from '../side.ts';
+import { elementsOf, keyOf, labelOf, sameShape } from '../trace/tap-layout.ts';
 import { checkMask } from './masks.ts';
-import { type Json, jsonNumber, type LadderFailure, type TapDifference } from './report.ts';
+import { type Json, jsonNumber } from '../json.ts';
+import type { LadderFailure, TapDifference } from './report.ts';
 
 export interface TraceComparison {
   /** Of the rungs shapes and masks; undefined where the trace passes them. */
@@ -20,22 +22,6 @@ export interface TraceComparison {
 }
 
 const ATTENTION_PROBABILITIES = /^kq_soft_max_ext-\d+$/;
-
-function keyOf(tap: TraceTap): string {
-  return `${tap.step} ${tap.name} ${tap.occurrence}`;
-}
-
-function labelOf(tap: TraceTap): string {
-  return `${tap.name} (occurrence ${tap.occurrence}, step ${tap.step})`;
-}
-
-function sameShape(a: readonly number[], b: readonly number[]): boolean {
-  return a.length === b.length && a.every((size, index) => size === b[index]);
-}
-
-function elementsOf(shape: readonly number[]): number {
-  return shape.reduce((product, size) => product * size, 1);
-}
 
 /**
  * Runs both traces of a case once and compares places, shapes, masks and values.

@@ -1,5 +1,6 @@
 import type { TraceTap } from '../side.ts';
-import { jsonNumber, type LadderFailure } from './report.ts';
+import { jsonNumber } from '../json.ts';
+import type { LadderFailure } from './report.ts';
 
 /** bitnet.cpp rounds the cells that a micro-batch looks at up to a multiple of this (docs/numerics.md, section 5.3). */
 const CELL_MULTIPLE = 32;

@@ -1,3 +1,4 @@
+import type { Json } from '../json.ts';
 import type { SideIdentity } from '../side.ts';
 import type { LadderThresholds } from '../thresholds.ts';
 
@@ -45,8 +46,6 @@ export type LadderFailureCode =
   | 'TOP_DIFFERS'
   | 'GREEDY_DIFFERS'
   | 'GREEDY_SHORT';
-
-export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 
 export interface LadderFailure {
   readonly rung: Rung;
@@ -135,10 +134,4 @@ export interface LadderReport {
   readonly worst: WorstMetrics;
   /** Found whenever traces were compared, also where tolerances let it pass. */
   readonly firstDivergence: TapDifference | null;
-}
-
-/** A number as JSON can hold it: NaN, infinities and -0 as text. */
-export function jsonNumber(value: number): number | string {
-  if (Object.is(value, -0)) return '-0';
-  return Number.isFinite(value) ? value : String(value);
 }
