@@ -41,6 +41,10 @@ export function engineSide(model: Model, tokenizer: Tokenizer, sha256: string): 
       session.reset();
       await prefill(session, ids, mode, { signal, onTap });
     },
+    async replay(ids, { mode, onTap, feed, signal }) {
+      session.reset();
+      await prefill(session, ids, mode, { signal, onTap, feedTap: feed });
+    },
     [Symbol.dispose]: () => session.dispose(),
   };
 }

@@ -1,6 +1,7 @@
 export type { LadderCase } from './case.ts';
 export { CrossvalError, type CrossvalErrorCode } from './errors.ts';
 export type { Json } from './json.ts';
+export type { Whereabouts } from './ladder/locate.ts';
 export { type LadderOptions, type LadderProgress, runLadder } from './ladder/run-ladder.ts';
 export {
   type LadderCounts,
@@ -10,12 +11,16 @@ export {
   type Rung,
   type RungResult,
   RUNGS,
+  type DecodeStep,
+  type NoiseReport,
+  type RowReport,
+  type Scatter,
   type TapDifference,
   type WorstMetric,
   type WorstMetrics,
 } from './ladder/report.ts';
 export { renderReport } from './ladder/render-report.ts';
-export { compareRows, type RowMetrics, topK } from './metrics.ts';
+export { compareRows, type RowMetrics, topK, type TopEntry } from './metrics.ts';
 export { openRecording, type Recording } from './recording.ts';
 export {
   RECORDING_FORMAT,
@@ -30,7 +35,16 @@ export {
 export { readSafetensors, type SafetensorsArray, writeSafetensors, writeSafetensorsHeader } from './safetensors.ts';
 export { sha256, sha256OfFloats } from './sha256.ts';
 export type { EvaluationMode, LogitsRow, Side, SideIdentity, TraceTap } from './side.ts';
-export { EXACT_THRESHOLDS, type LadderThresholds, PLAYBOOK_THRESHOLDS, type RowLimits } from './thresholds.ts';
+export {
+  EXACT_THRESHOLDS,
+  GATED_METRICS,
+  type GatedMetric,
+  type LadderThresholds,
+  onlyMetrics,
+  parseThresholds,
+  PLAYBOOK_THRESHOLDS,
+  type RowLimits,
+} from './thresholds.ts';
 export { captureTrace, type CaptureOptions } from './trace/capture.ts';
 export type { TapMetrics } from './trace/compare-tap.ts';
 export {
@@ -53,3 +67,6 @@ export {
   traceHeader,
 } from './trace/trace-index.ts';
 export type { TracedTap, TraceView } from './trace/trace-view.ts';
+export { compareOperations, type OperationKind, type OperationResult, type OperationTable } from './operations.ts';
+export type { TapKind } from './trace/tap-kind.ts';
+export { type Cause, type CauseDescription, type CauseId, CAUSES } from './why/causes.ts';

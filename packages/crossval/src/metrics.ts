@@ -22,6 +22,20 @@ export interface RowMetrics {
   readonly firstDiffering: number | null;
 }
 
+/** One of a row's largest logits. */
+export interface TopEntry {
+  readonly id: number;
+  readonly logit: number;
+  /** After softmax. */
+  readonly probability: number;
+}
+
+/** A comparison of two rows, with the largest logits of each: largest first, lowest id first among equals. */
+export interface RowComparison {
+  readonly metrics: RowMetrics;
+  readonly top: { readonly reference: readonly TopEntry[]; readonly ours: readonly TopEntry[] };
+}
+
 /** Index of the first NaN or infinity. */
 export function firstNonFinite(values: Float32Array): number | undefined {
   for (let index = 0; index < values.length; index++) if (!Number.isFinite(values[index])) return index;
@@ -67,6 +81,11 @@ export function compareBits(
  * @throws CrossvalError CROSSVAL_EMPTY, CROSSVAL_LENGTH_MISMATCH, CROSSVAL_NON_FINITE: none of these is a number
  */
 export function compareRows(reference: Float32Array, ours: Float32Array): RowMetrics {
+  return compareRowsWithTop(reference, ours).metrics;
+}
+
+/** {@link compareRows}, with the five largest logits of each row. */
+export function compareRowsWithTop(reference: Float32Array, ours: Float32Array): RowComparison {
   const { differing, firstDiffering } = compareBits(reference, ours);
   checkFinite(reference, 'reference');
   checkFinite(ours, 'our');
@@ -92,19 +111,26 @@ export function compareRows(reference: Float32Array, ours: Float32Array): RowMet
   const norms = Math.sqrt(referenceSquares * ourSquares);
   const referenceTop = topK(reference, 10);
   const ourTop = topK(ours, 10);
-  return {
+  const [referenceNorm, ourNorm] = [logSumExp(reference), logSumExp(ours)];
+  const metrics: RowMetrics = {
     count,
     maxAbs,
     mse: sumSquares / count,
     l2: Math.sqrt(sumSquares),
     meanAbs: sumAbs / count,
     cosine: norms === 0 ? null : dot / norms,
-    kl: divergence(reference, ours),
+    kl: divergence(reference, ours, referenceNorm, ourNorm),
     top1: overlap(referenceTop, ourTop, 1),
     top5: overlap(referenceTop, ourTop, 5),
     top10: overlap(referenceTop, ourTop, 10),
     differing,
     firstDiffering,
+  };
+  const entries = (values: Float32Array, ids: readonly number[], norm: number): TopEntry[] =>
+    ids.slice(0, 5).map((id) => ({ id, logit: values[id]!, probability: Math.exp(values[id]! - norm) }));
+  return {
+    metrics,
+    top: { reference: entries(reference, referenceTop, referenceNorm), ours: entries(ours, ourTop, ourNorm) },
   };
 }
 
@@ -133,9 +159,7 @@ function logSumExp(logits: Float32Array): number {
   return max + Math.log(sum);
 }
 
-function divergence(reference: Float32Array, ours: Float32Array): number {
-  const referenceNorm = logSumExp(reference);
-  const ourNorm = logSumExp(ours);
+function divergence(reference: Float32Array, ours: Float32Array, referenceNorm: number, ourNorm: number): number {
   let sum = 0;
   for (let index = 0; index < reference.length; index++) {
     const logP = reference[index]! - referenceNorm;

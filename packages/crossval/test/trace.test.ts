@@ -40,7 +40,7 @@ function open(files: Record<TraceFileName, Uint8Array>): ReturnType<typeof openT
 }
 
 /** Changes one line of the index, parsed. */
-function line(index: number, change: (of: Record<string, unknown>) => void): (lines: string[]) => string[] {
+function editLine(index: number, change: (of: Record<string, unknown>) => void): (lines: string[]) => string[] {
   return (lines) => {
     const of = JSON.parse(lines.at(index)!);
     change(of);
@@ -61,19 +61,23 @@ describe('trace files', () => {
 
   test.each<[string, string, (lines: string[]) => string[]]>([
     ['an empty index', 'CROSSVAL_TRACE_EMPTY', () => []],
-    ['no operation', 'CROSSVAL_TRACE_EMPTY', (lines) => line(-1, (of) => (of['taps'] = 0))([lines[0]!, lines.at(-1)!])],
+    [
+      'no operation',
+      'CROSSVAL_TRACE_EMPTY',
+      (lines) => editLine(-1, (of) => (of['taps'] = 0))([lines[0]!, lines.at(-1)!]),
+    ],
     ['no footer', 'CROSSVAL_TRACE_CUT', (lines) => lines.slice(0, -1)],
     ['a header alone', 'CROSSVAL_TRACE_CUT', (lines) => lines.slice(0, 1)],
     ['a line less', 'CROSSVAL_TRACE_CUT', (lines) => lines.toSpliced(2, 1)],
     ['no header', 'CROSSVAL_BAD_TRACE', (lines) => lines.slice(1)],
     ['a line that is no JSON', 'CROSSVAL_BAD_TRACE', (lines) => lines.with(2, lines[2]!.slice(0, 20))],
     ['an operation twice', 'CROSSVAL_BAD_TRACE', (lines) => lines.with(2, lines[1]!)],
-    ['a number that is none', 'CROSSVAL_BAD_TRACE', line(1, (of) => (of['rms'] = 'NaN'))],
-    ['more NaN than values', 'CROSSVAL_BAD_TRACE', line(1, (of) => (of['nonFinite'] = 1e6))],
-    ['an unknown key', 'CROSSVAL_BAD_TRACE', line(1, (of) => (of['note'] = ''))],
-    ['another format', 'CROSSVAL_BAD_TRACE', line(0, (of) => (of['format'] = 'x'))],
-    ['a later version', 'CROSSVAL_UNSUPPORTED_VERSION', line(0, (of) => (of['version'] = 2))],
-    ['values of another size', 'CROSSVAL_TRACE_CUT', line(-1, (of) => (of['values'] = { bytes: 8, arrays: 1 }))],
+    ['a number that is none', 'CROSSVAL_BAD_TRACE', editLine(1, (of) => (of['rms'] = 'NaN'))],
+    ['more NaN than values', 'CROSSVAL_BAD_TRACE', editLine(1, (of) => (of['nonFinite'] = 1e6))],
+    ['an unknown key', 'CROSSVAL_BAD_TRACE', editLine(1, (of) => (of['note'] = ''))],
+    ['another format', 'CROSSVAL_BAD_TRACE', editLine(0, (of) => (of['format'] = 'x'))],
+    ['a later version', 'CROSSVAL_UNSUPPORTED_VERSION', editLine(0, (of) => (of['version'] = 2))],
+    ['values of another size', 'CROSSVAL_TRACE_CUT', editLine(-1, (of) => (of['values'] = { bytes: 8, arrays: 1 }))],
   ])('refuses %s', async (_, code, change) => {
     await expect(recorded(change).then(open)).rejects.toMatchObject({ code });
   });

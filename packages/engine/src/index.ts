@@ -14,6 +14,6 @@ export { loadModel, type LoadModelOptions, Model, NUMERICS, type Numerics } from
 export { createSampler, type SamplerOptions } from './sampling.ts';
 export { type EvaluateOptions, Session } from './session.ts';
 export { TL1_KERNELS, type Tl1Kernel, type Tl1Tilings } from './tl1.ts';
-export type { OnTap, Tap } from './trace.ts';
+export type { FeedTap, OnTap, Tap } from './trace.ts';
 export type { LoadProgress } from './weights.ts';
 export { I2S_LAYOUTS, type I2sLayout, type Tl1Tiling } from '@bittern/kernels';

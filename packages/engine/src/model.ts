@@ -35,8 +35,11 @@ export interface LoadModelOptions {
   readonly tl1Tiling?: Tl1Tilings;
   /** Default `transcode`. Results are the same; which is the faster depends on the kernels. */
   readonly tl1Kernel?: Tl1Kernel;
-  /** Default `auto`: the fastest that is exact here. Results are the same. */
-  readonly kernels?: KernelVariant | 'auto';
+  /**
+   * Default `auto`: the fastest that is exact here. Results are the same. Or kernels of yours, already loaded: the model
+   * disposes them, and `threads` and `revectorize` are theirs.
+   */
+  readonly kernels?: KernelVariant | 'auto' | WasmKernels;
   /**
    * Default false. True tries V8's experimental revectorizer, for the whole process: faster ternary products where it
    * works (`model.revectorized`). Results are the same.
@@ -90,17 +93,20 @@ export async function loadModel(
   } = options;
   refuseUnknownOptions(options, KNOWN_OPTIONS);
   refuseUnlessOneOf('numerics', numerics, NUMERICS);
-  refuseUnlessOneOf('kernels', variant, ['auto', ...KERNEL_VARIANTS]);
+  if (typeof variant === 'string') refuseUnlessOneOf('kernels', variant, ['auto', ...KERNEL_VARIANTS]);
 
   const gguf = isGgufFile(source) ? source : await openGguf(source, signal ? { signal } : {});
   const { i2sLayout = gguf.i2sLayout } = options;
   refuseUnlessOneOf('i2sLayout', i2sLayout, I2S_LAYOUTS);
   const config = requireRunnable(gguf, { tl1Tiling, tl1Kernel }, onWarning);
-  const kernels = await loadKernels({
-    variant,
-    threads: threads === 'auto' ? threadsFor(gguf.source.sizeBytes) : threads,
-    revectorize,
-  });
+  const kernels =
+    typeof variant === 'object'
+      ? variant
+      : await loadKernels({
+          variant,
+          threads: threads === 'auto' ? threadsFor(gguf.source.sizeBytes) : threads,
+          revectorize,
+        });
   try {
     const weights = await loadWeights(gguf, config, kernels, { i2sLayout, tl1Tiling, tl1Kernel, signal, onProgress });
     return new Model(gguf, numerics, {

@@ -5,7 +5,7 @@ import { forward, type WantedRows } from './forward.ts';
 import { MICRO_BATCH, paddedCells, RunState } from './run-state.ts';
 import { refuseUnknownOptions, refuseUnlessOneOf } from './options.ts';
 import type { Tl1Kernel } from './tl1.ts';
-import { type OnTap, StepTaps } from './trace.ts';
+import { type FeedTap, type OnTap, StepTaps } from './trace.ts';
 import type { Weights } from './weights.ts';
 
 export interface EvaluateOptions {
@@ -18,6 +18,8 @@ export interface EvaluateOptions {
   readonly onLogits?: (row: Float32Array, position: number) => void;
   /** Called for each node of the graph in execution order. Costs nothing when left out. */
   readonly onTap?: OnTap;
+  /** With `onTap`: values that take the place of an operation's result, for what follows. */
+  readonly feedTap?: FeedTap;
   /** Checked before each micro-batch, after a turn of the event loop; a rejected call leaves the session as it was. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -65,8 +67,9 @@ export class Session {
    * @throws {RangeError} for no ids or one outside the vocabulary
    */
   async evaluate(ids: readonly number[], options: EvaluateOptions = {}): Promise<Float32Array> {
-    const { logits = 'last', onLogits, onTap, signal } = options;
-    refuseUnknownOptions(options, ['logits', 'onLogits', 'onTap', 'signal']);
+    const { logits = 'last', onLogits, onTap, feedTap, signal } = options;
+    refuseUnknownOptions(options, ['logits', 'onLogits', 'onTap', 'feedTap', 'signal']);
+    if (feedTap && !onTap) throw new TypeError('feedTap needs onTap: operations are fed at their taps.');
     refuseUnlessOneOf('logits', logits, ['all', 'last']);
     this.#check();
     const own = ids.slice(); // the caller's may change while this waits
@@ -82,7 +85,7 @@ export class Session {
         const piece = own.slice(from, from + MICRO_BATCH);
         const isLast = from + piece.length === own.length;
         const wanted = logits === 'all' ? 'all' : isLast ? 'last' : 'none';
-        this.#run(piece, wanted, onTap, (row, position) => {
+        this.#run(piece, wanted, onTap, feedTap, (row, position) => {
           last = row;
           onLogits?.(row, position);
         });
@@ -128,6 +131,7 @@ export class Session {
     ids: readonly number[],
     wanted: WantedRows,
     onTap: OnTap | undefined,
+    feedTap: FeedTap | undefined,
     onLogits: (row: Float32Array, position: number) => void,
   ): void {
     const { config, weights, kernels, lanes } = this.#model;
@@ -143,6 +147,7 @@ export class Session {
           scores: config.headCount * ids.length * paddedCells(position + ids.length),
         },
         onTap,
+        feedTap,
       );
     try {
       forward(config, weights, this.#state, kernels, { ids, position, wanted, lanes, taps, onLogits });

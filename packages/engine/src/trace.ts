@@ -17,6 +17,12 @@ export interface Tap {
 export type OnTap = (tap: Tap) => void;
 
 /**
+ * Teacher forcing: the values that take the place of an operation's result after its tap, before the next operation reads
+ * it; undefined leaves it. Of as many values as the tap's.
+ */
+export type FeedTap = (tap: Omit<Tap, 'data'>) => Float32Array | undefined;
+
+/**
  * The taps of one micro-batch: gives them their occurrence numbers, and holds the buffers for values that are
  * computed only when somebody looks.
  */
@@ -29,6 +35,7 @@ export class StepTaps {
   readonly #kernels: WasmKernels;
   readonly #step: number;
   readonly #onTap: OnTap;
+  readonly #feed: FeedTap | undefined;
   readonly #seen = new Map<string, number>();
   readonly #buffers: Pointer;
 
@@ -42,7 +49,9 @@ export class StepTaps {
     step: number,
     size: { count: number; width: number; scores: number },
     onTap: OnTap,
+    feed: FeedTap | undefined,
   ) {
+    this.#feed = feed;
     this.#kernels = kernels;
     this.#step = step;
     this.#onTap = onTap;
@@ -57,13 +66,22 @@ export class StepTaps {
   }
 
   emit(name: string, shape: readonly number[], values: Pointer | Float32Array): void {
+    const place = this.#place(name, shape);
+    const data = typeof values === 'number' ? this.#read(values, countOf(shape)) : values;
+    this.#onTap({ ...place, data });
+    if (typeof values === 'number') this.#feedInto(values, place, data.length);
+  }
+
+  /**
+   * The values of a node whose tap comes later, after an operation that reads it: they are fed now.
+   *
+   * @returns what to emit under the same name
+   */
+  hold(name: string, shape: readonly number[], values: Pointer): Float32Array {
+    const data = this.#read(values, countOf(shape));
     const occurrence = this.#seen.get(name) ?? 0;
-    this.#seen.set(name, occurrence + 1);
-    const leadingOnes = shape.findIndex((length) => length !== 1);
-    const dropped = Math.min(leadingOnes < 0 ? shape.length : leadingOnes, shape.length - 2);
-    const count = shape.reduce((product, length) => product * length, 1);
-    const data = typeof values === 'number' ? this.#read(values, count) : values;
-    this.#onTap({ name, occurrence, step: this.#step, shape: shape.slice(dropped), data });
+    this.#feedInto(values, { name, occurrence, step: this.#step, shape: withoutLeadingOnes(shape) }, data.length);
+    return data;
   }
 
   /** Values [count, heads, headDim] as the reference's node has them: [heads, count, headDim]. */
@@ -83,8 +101,33 @@ export class StepTaps {
     this.#kernels.memory.free(this.#buffers);
   }
 
+  #place(name: string, shape: readonly number[]): Omit<Tap, 'data'> {
+    const occurrence = this.#seen.get(name) ?? 0;
+    this.#seen.set(name, occurrence + 1);
+    return { name, occurrence, step: this.#step, shape: withoutLeadingOnes(shape) };
+  }
+
+  #feedInto(pointer: Pointer, place: Omit<Tap, 'data'>, length: number): void {
+    const fed = this.#feed?.(place);
+    if (fed === undefined) return;
+    if (fed.length !== length) {
+      throw new RangeError(`${place.name} was fed ${fed.length} values; it has ${length}.`);
+    }
+    this.#kernels.memory.f32(pointer, length).set(fed);
+  }
+
   #read(values: Pointer, count: number): Float32Array {
     this.#kernels.flush();
     return this.#kernels.memory.f32(values, count).slice();
   }
+}
+
+function countOf(shape: readonly number[]): number {
+  return shape.reduce((product, length) => product * length, 1);
+}
+
+/** Down to two dimensions. */
+function withoutLeadingOnes(shape: readonly number[]): readonly number[] {
+  const leadingOnes = shape.findIndex((length) => length !== 1);
+  return shape.slice(Math.min(leadingOnes < 0 ? shape.length : leadingOnes, shape.length - 2));
 }

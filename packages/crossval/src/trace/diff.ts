@@ -79,7 +79,7 @@ export interface TraceDiff {
 }
 
 /** The residual stream from the embedding to the logits. */
-const RESIDUAL = /^(?:inp_embd|l_out-\d+|result_norm|result_output)$/;
+export const RESIDUAL: RegExp = /^(?:inp_embd|l_out-\d+|result_norm|result_output)$/;
 
 /**
  * Joins two traces by name, occurrence and step in the reference's execution order, and compares every operation.
