@@ -11,6 +11,7 @@ export {
   type Rung,
   type RungResult,
   RUNGS,
+  type CaseReport,
   type DecodeStep,
   type NoiseReport,
   type RowReport,
@@ -19,7 +20,7 @@ export {
   type WorstMetric,
   type WorstMetrics,
 } from './ladder/report.ts';
-export { renderReport } from './ladder/render-report.ts';
+export { renderReport, type RenderOptions } from './ladder/render-report.ts';
 export { compareRows, type RowMetrics, topK, type TopEntry } from './metrics.ts';
 export { openRecording, type Recording } from './recording.ts';
 export {
@@ -70,3 +71,5 @@ export type { TracedTap, TraceView } from './trace/trace-view.ts';
 export { compareOperations, type OperationKind, type OperationResult, type OperationTable } from './operations.ts';
 export type { TapKind } from './trace/tap-kind.ts';
 export { type Cause, type CauseDescription, type CauseId, CAUSES } from './why/causes.ts';
+export { bisect, type BisectOptions, type BisectResult } from './bisect.ts';
+export { calibrated, measureNoise, type NoiseVariant } from './noise.ts';

@@ -1,4 +1,4 @@
-import type { LadderCase } from '../case.ts';
+import { type LadderCase, tracedIds } from '../case.ts';
 import { compareBits, firstNonFinite } from '../metrics.ts';
 import { sha256OfFloats } from '../sha256.ts';
 import type { Side, TraceTap } from '../side.ts';
@@ -35,7 +35,8 @@ export async function compareTraces(
   reference: Side,
   signal: AbortSignal | undefined,
 ): Promise<TraceComparison> {
-  const { id, ids, mode } = ladderCase;
+  const { id, mode } = ladderCase;
+  const ids = tracedIds(ladderCase);
   const options = signal === undefined ? { mode } : { mode, signal };
   const expected: TraceTap[] = [];
   await reference.trace(ids, {

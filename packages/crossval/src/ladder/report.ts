@@ -1,7 +1,7 @@
 import type { Json } from '../json.ts';
 import type { RowMetrics, TopEntry } from '../metrics.ts';
 import type { OperationTable } from '../operations.ts';
-import type { SideIdentity } from '../side.ts';
+import type { EvaluationMode, SideIdentity } from '../side.ts';
 import type { LadderThresholds } from '../thresholds.ts';
 import type { Cause } from '../why/causes.ts';
 import type { Whereabouts } from './locate.ts';
@@ -123,6 +123,16 @@ export type WorstMetrics = Record<
   WorstMetric | null
 >;
 
+/** What was compared. */
+export interface CaseReport {
+  readonly id: string;
+  readonly text: string;
+  readonly mode: EvaluationMode;
+  readonly ids: readonly number[];
+  /** The ids as text; null where nobody knows. */
+  readonly pieces: readonly string[] | null;
+}
+
 /** One prompt position. */
 export interface RowReport {
   readonly case: string;
@@ -176,6 +186,7 @@ export interface LadderReport {
   readonly thresholds: LadderThresholds;
   readonly ours: SideIdentity;
   readonly reference: SideIdentity;
+  readonly cases: readonly CaseReport[];
   readonly rungs: readonly RungResult[];
   /** Of the rung that failed: the first failure of each case. */
   readonly failures: readonly LadderFailure[];

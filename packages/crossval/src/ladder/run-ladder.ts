@@ -1,4 +1,4 @@
-import { expectedPositions, type LadderCase } from '../case.ts';
+import { expectedPositions, type LadderCase, tracedIds } from '../case.ts';
 import type { RowMetrics } from '../metrics.ts';
 import { compareOperations, type OperationTable } from '../operations.ts';
 import type { Side, SideIdentity } from '../side.ts';
@@ -120,6 +120,10 @@ export async function runLadder(options: LadderOptions): Promise<LadderReport> {
     thresholds,
     ours: options.ours.identity,
     reference: options.reference.identity,
+    cases: options.cases.map(({ id, text, mode, ids }) => {
+      const { piece } = options;
+      return { id, text, mode, ids, pieces: piece === undefined ? null : ids.map((at) => piece(at)) };
+    }),
     rungs,
     failures,
     counts: ladder.counts,
@@ -433,11 +437,12 @@ class Ladder {
     const { cases, ours, reference, perOp, signal } = this.#options;
     const notes: string[] = [];
     if (perOp !== true) return { operations: null, notes };
-    for (const { id, ids, mode, trace } of cases) {
+    for (const ladderCase of cases) {
+      const { id, mode, trace } = ladderCase;
       if (!trace) continue;
       let operations: OperationTable | undefined;
       const error = await errorOf(signal, async () => {
-        const view = await captureTrace(reference, ids, { mode, signal });
+        const view = await captureTrace(reference, tracedIds(ladderCase), { mode, signal });
         operations = (await compareOperations(ours, view, signal)).table;
       });
       if (operations !== undefined) return { operations, notes };
@@ -464,11 +469,12 @@ class Ladder {
         candidates.push({ ladderCase: failed, mode: 'sequential', ids: [...ids, ...continued] });
       }
       const position = failure.position ?? 0;
-      if (failed.trace || position + 1 >= ids.length) candidates.push({ ladderCase: failed, mode, ids });
-      else candidates.push({ ladderCase: failed, mode, ids: ids.slice(0, position + 1) });
-      if (!failed.trace) candidates.push({ ladderCase: failed, mode, ids });
+      if (failed.trace) candidates.push({ ladderCase: failed, mode, ids: tracedIds(failed) });
+      candidates.push({ ladderCase: failed, mode, ids: ids.slice(0, position + 1) }, { ladderCase: failed, mode, ids });
     }
-    for (const ladderCase of traced) candidates.push({ ladderCase, mode: ladderCase.mode, ids: ladderCase.ids });
+    for (const ladderCase of traced) {
+      candidates.push({ ladderCase, mode: ladderCase.mode, ids: tracedIds(ladderCase) });
+    }
     const seen = new Set<string>();
     return candidates.filter(({ mode, ids }) => {
       const key = `${mode} ${ids.join(',')}`;

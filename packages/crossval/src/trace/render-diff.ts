@@ -38,7 +38,7 @@ export function describeDeviation(deviation: TapDeviation): string {
 }
 
 /** One line for each layer; bars on a logarithmic scale, from 1e-8 to 1. */
-function driftLines(drift: readonly LayerDrift[]): string[] {
+export function driftLines(drift: readonly LayerDrift[]): string[] {
   const width = Math.max(...drift.map(({ name }) => name.length));
   return drift.map(({ name, relative }) => {
     const filled = relative === null || relative === 0 ? 0 : Math.round((BAR * (8 + Math.log10(relative))) / 8);
