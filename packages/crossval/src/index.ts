@@ -73,3 +73,6 @@ export type { TapKind } from './trace/tap-kind.ts';
 export { type Cause, type CauseDescription, type CauseId, CAUSES } from './why/causes.ts';
 export { bisect, type BisectOptions, type BisectResult } from './bisect.ts';
 export { calibrated, measureNoise, type NoiseVariant } from './noise.ts';
+export { renderGithubAnnotations, renderGithubSummary } from './report/github.ts';
+export { renderHtml } from './report/html/page.ts';
+export { renderJunit } from './report/junit.ts';

@@ -37,7 +37,10 @@ export async function measureNoise(
 ): Promise<NoiseReport[]> {
   const [base, ...others] = variants;
   if (base === undefined || others.length === 0) {
-    throw new CrossvalError('CROSSVAL_EMPTY', 'There are no two ways to evaluate the reference, so no noise to measure.');
+    throw new CrossvalError(
+      'CROSSVAL_EMPTY',
+      'There are no two ways to evaluate the reference, so no noise to measure.',
+    );
   }
   const reports: NoiseReport[] = [];
   for (const other of others) {

@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import { compare } from '../crossval/compare.ts';
 import { type CrossvalDocument, EXIT_CODE_OF } from '../crossval/document.ts';
 import { addCrossvalOptions, type CrossvalOptions } from '../crossval/options.ts';
+import { writeReports } from '../crossval/reports.ts';
 import { NotComparedError } from '../errors.ts';
 import { EXIT_CODES_HELP, type ExitCode } from '../exit-codes.ts';
 import type { Io } from '../io.ts';
@@ -34,6 +35,7 @@ async function crossval(options: CrossvalOptions, io: Io): Promise<ExitCode> {
   const document = await compare(options, io);
   const json = options.json === true || options.format === 'json';
   if (options.receipt !== undefined) await writeFile(options.receipt, `${JSON.stringify(document)}\n`);
+  await writeReports(document.ladders, options, io);
   if (json) await writeJson(io, document);
   if (document.message !== undefined) throw new NotComparedError(document.message);
   if (!json) await io.stdout.write(textOf(document, options));

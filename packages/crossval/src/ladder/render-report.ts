@@ -79,7 +79,9 @@ function whereLines({ where, whereNotes }: LadderReport): string[] {
     return [...lines, `  All ${compared} operations are equal: the difference is made after them.`, ...notes];
   }
   lines.push(`  first difference  ${describeDeviation(first)}`);
-  lines.push(`  last equal        ${lastEqual === null ? 'none: it is the first operation' : describePlace(lastEqual)}`);
+  lines.push(
+    `  last equal        ${lastEqual === null ? 'none: it is the first operation' : describePlace(lastEqual)}`,
+  );
   lines.push('  drift of the residual stream:', ...driftLines(drift));
   return [...lines, ...notes];
 }
@@ -109,7 +111,9 @@ function operationLines({ compared, without, kinds, inexact, ids, mode }: Operat
   ];
   for (const { name, occurrence, step, fed, metrics } of inexact.slice(0, MAX_FAILURES)) {
     const own = fed ? '' : ', reads our own result of the operation before';
-    lines.push(`  ${name} (occurrence ${occurrence}, step ${step}): ${metrics.differing} of ${metrics.count} differ, ${metrics.maxUlp ?? 'NaN'} ulp${own}`);
+    lines.push(
+      `  ${name} (occurrence ${occurrence}, step ${step}): ${metrics.differing} of ${metrics.count} differ, ${metrics.maxUlp ?? 'NaN'} ulp${own}`,
+    );
   }
   if (inexact.length > MAX_FAILURES) lines.push(`  and ${inexact.length - MAX_FAILURES} more`);
   return lines;
@@ -120,8 +124,8 @@ function positionLines({ rows }: LadderReport): string[] {
   return ['', ...rows.map((row) => `Position ${row.position} of ${row.case}: ${verdictOf(row)}`)];
 }
 
-function verdictOf({ failure, comparedBy, metrics }: RowReport): string {
-  const verdict = failure === null ? 'OK' : `FAIL ${failure}`;
+function verdictOf({ failure, judged, comparedBy, metrics }: RowReport): string {
+  const verdict = failure !== null ? `FAIL ${failure}` : judged ? 'OK' : 'not judged';
   if (metrics === null) return `${verdict} (by ${comparedBy})`;
   const { cosine, l2, maxAbs } = metrics;
   return `${verdict} (cos_sim: ${cosine?.toFixed(6) ?? 'none'}, l2_dist: ${l2}, max_abs: ${maxAbs})`;
@@ -133,7 +137,8 @@ function decodeLines({ decode }: LadderReport): string[] {
   return [
     '',
     ...decode.map(({ case: id, step, reference, ours, referenceGap, ourGap }) => {
-      const ids = reference === ours ? `token ${ours} (both)` : `token ${ours} (ours) vs token ${reference} (reference)`;
+      const ids =
+        reference === ours ? `token ${ours} (both)` : `token ${ours} (ours) vs token ${reference} (reference)`;
       return `Generated ${step} of ${id}: ${reference === ours ? 'OK' : 'FAIL'} ${ids}, lead of the largest logit ${gap(ourGap)} and ${gap(referenceGap)}`;
     }),
   ];
@@ -150,7 +155,9 @@ function noiseLines(noise: readonly NoiseReport[]): string[] {
 }
 
 function measured(worst: NoiseReport['positions']): string {
-  const entries = Object.entries(worst).filter(([metric]) => ['maxAbs', 'mse', 'kl', 'cosine', 'top5'].includes(metric));
+  const entries = Object.entries(worst).filter(([metric]) =>
+    ['maxAbs', 'mse', 'kl', 'cosine', 'top5'].includes(metric),
+  );
   return entries.length === 0 ? 'none' : entries.map(([metric, value]) => `${metric} ${value}`).join(', ');
 }
 

@@ -143,7 +143,9 @@ export interface RowReport {
   readonly metrics: RowMetrics | null;
   /** The five largest logits of each side. */
   readonly top: { readonly reference: readonly TopEntry[]; readonly ours: readonly TopEntry[] } | null;
-  /** Why it fails; null where it passes. */
+  /** False where the rung that judges it did not run. */
+  readonly judged: boolean;
+  /** Why it fails; null where it passes or was not judged. */
   readonly failure: LadderFailureCode | null;
 }
 
@@ -197,6 +199,8 @@ export interface LadderReport {
   /** Found whenever traces were compared, also where tolerances let it pass. */
   readonly firstDivergence: TapDifference | null;
   readonly rows: readonly RowReport[];
+  /** Ids that rows and generated ids name, as text; empty where nobody knows. */
+  readonly pieces: { readonly [id: string]: string };
   readonly decode: readonly DecodeStep[];
   /** For each case with values. */
   readonly scatter: readonly Scatter[];

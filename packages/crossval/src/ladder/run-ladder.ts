@@ -112,6 +112,8 @@ export async function runLadder(options: LadderOptions): Promise<LadderReport> {
     rungs.push({ rung, status: failures.length === 0 ? 'pass' : 'fail', compared: outcome.compared });
   }
   const found = await ladder.lookInto(failures[0]);
+  const ran = (rung: Rung): boolean => rungs.some((of) => of.rung === rung && /^(?:pass|fail)$/.test(of.status));
+  const rows = ladder.rowReports((position) => ran('positions') || (position === 0 && ran('first-logit')));
   return {
     format: 'bittern-ladder',
     version: 1,
@@ -130,7 +132,8 @@ export async function runLadder(options: LadderOptions): Promise<LadderReport> {
     maxAbs: ladder.worst.maxAbs?.value ?? null,
     worst: ladder.worst,
     firstDivergence: ladder.traces.find(({ divergence }) => divergence !== undefined)?.divergence ?? null,
-    rows: ladder.rowReports(),
+    rows,
+    pieces: piecesOf(rows, ladder.steps, options.piece),
     decode: ladder.steps,
     scatter: ladder.scatters(),
     where: found.where === undefined ? null : found.where,
@@ -139,6 +142,19 @@ export async function runLadder(options: LadderOptions): Promise<LadderReport> {
     operations: found.operations,
     noise: options.noise ?? [],
   };
+}
+
+function piecesOf(
+  rows: readonly RowReport[],
+  steps: readonly DecodeStep[],
+  piece: LadderOptions['piece'],
+): LadderReport['pieces'] {
+  if (piece === undefined) return {};
+  const ids = new Set([
+    ...rows.flatMap(({ top }) => [...(top?.reference ?? []), ...(top?.ours ?? [])].map(({ id }) => id)),
+    ...steps.flatMap(({ reference, ours }) => [reference ?? [], ours ?? []].flat()),
+  ]);
+  return Object.fromEntries(Array.from(ids, (id) => [id, piece(id)]));
 }
 
 function requireLimits(limits: RowLimits, name: string): void {
@@ -372,7 +388,8 @@ class Ladder {
     return { compared: this.counts.decodeSteps, failures };
   }
 
-  rowReports(): RowReport[] {
+  /** @param judged - whether the rung that judges a position has run */
+  rowReports(judged: (position: number) => boolean): RowReport[] {
     return [...this.#rows].flatMap(([{ id, ids }, outcomes]) =>
       outcomes.map((outcome): RowReport => {
         const { kind, position } = outcome;
@@ -384,6 +401,7 @@ class Ladder {
           comparedBy: kind === 'problem' ? 'nothing' : kind,
           metrics: kind === 'value' ? outcome.metrics : null,
           top: kind === 'value' ? outcome.top : null,
+          judged: judged(position),
           failure,
         };
       }),
