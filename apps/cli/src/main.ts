@@ -25,6 +25,8 @@ export async function main(argv: readonly string[], io: Io): Promise<ExitCode> {
     .description('Runs BitNet b1.58 models, with the bits of bitnet.cpp.')
     .version(VERSION)
     .exitOverride()
+    // Options behind a sub-command are the sub-command's, also where both have one of that name.
+    .enablePositionalOptions()
     .configureOutput({
       writeOut: (text) => {
         help += text;

@@ -4,7 +4,16 @@ import { fileURLToPath } from 'node:url';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { describe, expect, test } from 'vitest';
 import type { CrossvalDocument } from '../src/crossval/document.ts';
-import { bittern, changedModel, fileOf, MODEL, type Outcome, setScale, rawTensors, temporaryFolder } from './support.ts';
+import {
+  bittern,
+  changedModel,
+  fileOf,
+  MODEL,
+  type Outcome,
+  setScale,
+  rawTensors,
+  temporaryFolder,
+} from './support.ts';
 
 const SCHEMA = JSON.parse(await readFile(new URL('../crossval.schema.json', import.meta.url), 'utf8'));
 const validate = new Ajv2020({ strict: true, allowUnionTypes: true, allErrors: true }).compile(SCHEMA);
@@ -13,7 +22,9 @@ const TINY_MODEL = join(TINY, 'tiny-random.i2_s.gguf');
 const PROMPT = 'The capital of France is';
 
 /** One document that is as its schema says. */
-async function documentOf(argv: readonly string[]): Promise<{ code: number; document: CrossvalDocument; stderr: string }> {
+async function documentOf(
+  argv: readonly string[],
+): Promise<{ code: number; document: CrossvalDocument; stderr: string }> {
   const { code, stdout, stderr } = await bittern(['crossval', ...argv, '--format', 'json']);
   const document: CrossvalDocument = JSON.parse(stdout);
   expect(validate(document), JSON.stringify(validate.errors?.slice(0, 5))).toBe(true);
@@ -32,7 +43,15 @@ const against = (model: string): string[] => ['-m', model, '--reference-model', 
 
 describe('the document', () => {
   test('of a recording that agrees', async () => {
-    const { code, document } = await documentOf(['-m', TINY_MODEL, '--reference', join(TINY, 'recording'), '--exact', '-p', PROMPT]);
+    const { code, document } = await documentOf([
+      '-m',
+      TINY_MODEL,
+      '--reference',
+      join(TINY, 'recording'),
+      '--exact',
+      '-p',
+      PROMPT,
+    ]);
     expect(code).toBe(0);
     expect(document).toMatchObject({
       status: 'ok',
@@ -62,7 +81,9 @@ describe('the document', () => {
       ],
     });
     expect(document.ladders[0]?.why[0]).toMatchObject({ id: 'tensor-scale' });
-    expect(document.ladders[0]?.why[0]?.confirm).toBe('bittern inspect model.gguf --tensors "blk.2.attn_v.weight" --ln-stats');
+    expect(document.ladders[0]?.why[0]?.confirm).toBe(
+      'bittern inspect model.gguf --tensors "blk.2.attn_v.weight" --ln-stats',
+    );
   });
 
   test('of what could not be compared', async () => {
@@ -77,7 +98,17 @@ describe('the document', () => {
 
   test('--receipt has the same document, and crossval-per-token is the same command', async () => {
     const receipt = join(await temporaryFolder(), 'receipt.json');
-    const argv = ['-m', TINY_MODEL, '--reference', join(TINY, 'recording'), '-p', PROMPT, '--numerics', 'avx2', '--json'];
+    const argv = [
+      '-m',
+      TINY_MODEL,
+      '--reference',
+      join(TINY, 'recording'),
+      '-p',
+      PROMPT,
+      '--numerics',
+      'avx2',
+      '--json',
+    ];
     const { stdout } = await bittern(['crossval-per-token', ...argv, '--receipt', receipt]);
     expect(await readFile(receipt, 'utf8')).toBe(stdout);
   });
@@ -88,7 +119,10 @@ describe('what is compared', () => {
 
   test('--prompt, --mode and --max-tokens choose among what was recorded', async () => {
     const { document } = await documentOf([...recorded, '-p', PROMPT, '--mode', 'sequential', '--max-tokens', '3']);
-    expect(document.ladders[0]).toMatchObject({ cases: [{ id: 'p0.sequential', ids: { length: 6 } }], counts: { decodeSteps: 3 } });
+    expect(document.ladders[0]).toMatchObject({
+      cases: [{ id: 'p0.sequential', ids: { length: 6 } }],
+      counts: { decodeSteps: 3 },
+    });
   });
 
   test.each([
@@ -103,8 +137,24 @@ describe('what is compared', () => {
   test('--ladder climbs up to a rung, --only that one', async () => {
     const statuses = async (...argv: string[]): Promise<string[]> =>
       (await documentOf([...recorded, '-p', PROMPT, ...argv])).document.ladders[0]!.rungs.map(({ status }) => status);
-    expect(await statuses('--ladder', 'masks')).toEqual(['pass', 'pass', 'pass', 'pass', 'skipped', 'skipped', 'skipped']);
-    expect(await statuses('--ladder', 'positions', '--only')).toEqual(['pass', 'skipped', 'skipped', 'skipped', 'skipped', 'pass', 'skipped']);
+    expect(await statuses('--ladder', 'masks')).toEqual([
+      'pass',
+      'pass',
+      'pass',
+      'pass',
+      'skipped',
+      'skipped',
+      'skipped',
+    ]);
+    expect(await statuses('--ladder', 'positions', '--only')).toEqual([
+      'pass',
+      'skipped',
+      'skipped',
+      'skipped',
+      'skipped',
+      'pass',
+      'skipped',
+    ]);
   });
 
   test('--from and --positions choose positions', async () => {
@@ -122,16 +172,40 @@ describe('what is compared', () => {
   });
 
   test('a template and a system prompt are part of the text', async () => {
-    const argv = ['-m', MODEL, '--reference-model', MODEL, '-p', 'Hi', '--prompt-template', 'instruct', '--system-prompt', 'Be kind.', '--exact'];
+    const argv = [
+      '-m',
+      MODEL,
+      '--reference-model',
+      MODEL,
+      '-p',
+      'Hi',
+      '--prompt-template',
+      'instruct',
+      '--system-prompt',
+      'Be kind.',
+      '--exact',
+    ];
     const { code, document } = await documentOf(argv);
     expect(code).toBe(0);
     expect(document.ladders[0]!.cases[0]!.text).toBe('System: Be kind.\n\nQ: Hi\nA:');
   });
 
   test('ids are printed on request', async () => {
-    const argv = ['crossval', ...recorded, '-p', PROMPT, '--mode', 'batch-all', '--dump-ids', '--dump-cpp-ids', '--verbose'];
+    const argv = [
+      'crossval',
+      ...recorded,
+      '-p',
+      PROMPT,
+      '--mode',
+      'batch-all',
+      '--dump-ids',
+      '--dump-cpp-ids',
+      '--verbose',
+    ];
     const { stdout } = await bittern(argv);
-    expect(stdout).toMatch(/^\[our token IDs of p0\.batch-all\]: (\[[\d,]+\])\n\[reference token IDs of p0\.batch-all\]: \1\n/);
+    expect(stdout).toMatch(
+      /^\[our token IDs of p0\.batch-all\]: (\[[\d,]+\])\n\[reference token IDs of p0\.batch-all\]: \1\n/,
+    );
     expect(stdout).toMatch(/\nPosition 5 of p0\.batch-all: OK \(cos_sim: 1\.000000, l2_dist: 0, max_abs: 0\)\n/);
   });
 });
@@ -146,14 +220,21 @@ describe('limits', () => {
   test('--cos-tol and --metrics gate by what they name', async () => {
     expect(await limitsOf('--cos-tol', '0.9', '--metrics', 'cos')).toEqual({
       code: 0,
-      thresholds: { source: 'parity playbook, --cos-tol 0.9, --metrics cosine', firstLogit: { cosine: 0.9 }, positions: { cosine: 0.9 } },
+      thresholds: {
+        source: 'parity playbook, --cos-tol 0.9, --metrics cosine',
+        firstLogit: { cosine: 0.9 },
+        positions: { cosine: 0.9 },
+      },
     });
     expect((await limitsOf('--cos-tol', '1', '--metrics', 'cos')).code).toBe(1);
     expect((await limitsOf('--metrics', 'kl,topk')).thresholds.positions).toEqual({ kl: 5e-4, top5: 0.95 });
   });
 
   test('a file', async () => {
-    const file = await fileOf(JSON.stringify({ version: 1, firstLogit: { maxAbs: 10 }, positions: { l2: 100 } }), 'limits.json');
+    const file = await fileOf(
+      JSON.stringify({ version: 1, firstLogit: { maxAbs: 10 }, positions: { l2: 100 } }),
+      'limits.json',
+    );
     expect(await limitsOf('--thresholds', file)).toEqual({
       code: 0,
       thresholds: { source: file, firstLogit: { maxAbs: 10 }, positions: { l2: 100 } },
@@ -170,7 +251,17 @@ describe('limits', () => {
   });
 
   test('--calibrate measures the reference against itself and says so', async () => {
-    const argv = ['-m', TINY_MODEL, '--reference', join(TINY, 'recording'), '-p', PROMPT, '--numerics', 'avx512', '--calibrate'];
+    const argv = [
+      '-m',
+      TINY_MODEL,
+      '--reference',
+      join(TINY, 'recording'),
+      '-p',
+      PROMPT,
+      '--numerics',
+      'avx512',
+      '--calibrate',
+    ];
     const { code, document } = await documentOf(argv);
     expect(code).toBe(0);
     const [ladder] = document.ladders;
@@ -180,7 +271,9 @@ describe('limits', () => {
     ]);
     // Known of this model: token by token differs from a batch, far beyond the playbook's limit (docs/numerics.md, section 6).
     expect(ladder!.noise[0]!.positions.maxAbs).toBeGreaterThan(0.1);
-    expect(ladder!.thresholds.positions.maxAbs).toBe(Math.max(...ladder!.noise.map(({ positions }) => positions.maxAbs!)));
+    expect(ladder!.thresholds.positions.maxAbs).toBe(
+      Math.max(...ladder!.noise.map(({ positions }) => positions.maxAbs!)),
+    );
   });
 });
 
@@ -191,7 +284,9 @@ describe('looking closer', () => {
     expect(code).toBe(0);
     expect(document.ladders[0]!.operations).toMatchObject({ compared: 212, without: 0, inexact: [] });
     const { stdout } = await bittern(['crossval', ...storyteller]);
-    expect(stdout).toMatch(/\nOperations fed with the reference's own inputs \(5 ids, mode batch-all\): 212 compared\n/);
+    expect(stdout).toMatch(
+      /\nOperations fed with the reference's own inputs \(5 ids, mode batch-all\): 212 compared\n/,
+    );
   });
 
   test('--bisect finds the shortest prefix', async () => {
@@ -200,8 +295,21 @@ describe('looking closer', () => {
       const table = rawTensors(bytes).find(({ name }) => name === 'token_embd.weight')!;
       bytes.fill(0x2c, table.offsetBytes + 512 * 544, table.offsetBytes + 512 * 545);
     });
-    const thresholds = await fileOf(JSON.stringify({ version: 1, firstLogit: { kl: 1e-3 }, positions: { kl: 1e-3 } }), 'kl.json');
-    const argv = ['-m', model, '--reference-model', MODEL, '-p', 'Once upon a time there was a little king', '--bisect', '--thresholds', thresholds];
+    const thresholds = await fileOf(
+      JSON.stringify({ version: 1, firstLogit: { kl: 1e-3 }, positions: { kl: 1e-3 } }),
+      'kl.json',
+    );
+    const argv = [
+      '-m',
+      model,
+      '--reference-model',
+      MODEL,
+      '-p',
+      'Once upon a time there was a little king',
+      '--bisect',
+      '--thresholds',
+      thresholds,
+    ];
     const { document } = await documentOf(argv);
     const [found] = document.bisect!;
     expect(found).toMatchObject({ promptLength: document.ladders[0]!.cases[0]!.ids.length });
@@ -231,7 +339,9 @@ describe('reports', () => {
       delete process.env['GITHUB_STEP_SUMMARY'];
     }
     expect(failing.code).toBe(1);
-    expect(failing.stderr).toMatch(/^::error title=bittern avx512 against bittern avx512 on model\.gguf%3A first-logit/);
+    expect(failing.stderr).toMatch(
+      /^::error title=bittern avx512 against bittern avx512 on model\.gguf%3A first-logit/,
+    );
     expect(await readFile(html!, 'utf8')).toContain('Probable causes');
     expect(await readFile(junit!, 'utf8')).toContain('<failure type="THRESHOLD_EXCEEDED"');
     expect(await readFile(summary!, 'utf8')).toContain('| first-logit | fail |');

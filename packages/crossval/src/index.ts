@@ -1,4 +1,4 @@
-export type { LadderCase } from './case.ts';
+export { type LadderCase, tracedIds } from './case.ts';
 export { CrossvalError, type CrossvalErrorCode } from './errors.ts';
 export type { Json } from './json.ts';
 export type { Whereabouts } from './ladder/locate.ts';

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import {
   bisect,
@@ -19,6 +20,7 @@ import { loadTokenizer } from '../tokenizer-file.ts';
 import { type CrossvalDocument, notCompared, summarize } from './document.ts';
 import { thresholdsOf } from './limits.ts';
 import type { CrossvalOptions } from './options.ts';
+import { keepTraces, safeName } from './keep-traces.ts';
 import { openReference, type OurModel, type ReferenceRun, requireRecordedModel, wantsOwnEngine } from './reference.ts';
 
 /** Climbs the ladder against every reference that the options name. What keeps a comparison from taking place is in the document. */
@@ -88,6 +90,8 @@ async function climb(
     onProgress: ({ rung, case: id, done, total }) =>
       progress.show(`${run.label}: ${rung}, case ${done + 1} of ${total} (${id})`),
   });
+  if (options.traces !== undefined)
+    await keepTraces(join(options.traces, safeName(run.label)), { ours, reference }, cases, io);
   const [first] = cases;
   if (!options.bisect || first === undefined) return { report, bisected: null };
   const { ids, mode } = cases.find(({ id }) => id === report.failures[0]?.case) ?? first;

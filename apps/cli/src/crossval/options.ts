@@ -51,6 +51,7 @@ export interface CrossvalOptions extends LoadOptions, TokenizerSelection {
   readonly junit?: string;
   readonly github?: true;
   readonly receipt?: string;
+  readonly traces?: string;
 }
 
 /** What the other side can be, beside a model of ours. */
@@ -139,7 +140,8 @@ export function addCrossvalOptions(command: Command): Command {
     .option('--html <file>', 'also write a report as one HTML file')
     .option('--junit <file>', 'also write a report as JUnit XML')
     .option('--github', 'also write annotations of GitHub Actions to stderr, and the summary of the step')
-    .option('--receipt <file>', 'also write the JSON document to a file');
+    .option('--receipt <file>', 'also write the JSON document to a file')
+    .option('--traces <folder>', 'also keep the traces of both sides there');
 }
 
 export function positive(text: string): number {

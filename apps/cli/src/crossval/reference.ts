@@ -178,7 +178,7 @@ async function ownEngine(options: CrossvalOptions, ours: OurModel, io: Io): Prom
   const ids = await side.tokenize(prompt.text, { parseSpecial: prompt.parseSpecial });
   const { tracePositions: traceLength } = options;
   const run: ReferenceRun = {
-    label: `${numerics}${referenceModel === undefined ? '' : `, ${file.path}`}`,
+    label: `bittern ${numerics}`,
     side,
     numerics: options.numerics ?? 'avx512',
     cases: [{ id: `prompt.${mode}`, ...prompt, ids, mode, greedyCount: maxTokens, trace: true, traceLength }],
