@@ -27,7 +27,7 @@ async function documentOf(
 ): Promise<{ code: number; document: CrossvalDocument; stderr: string }> {
   const { code, stdout, stderr } = await bittern(['crossval', ...argv, '--format', 'json']);
   const document: CrossvalDocument = JSON.parse(stdout);
-  expect(validate(document), JSON.stringify(validate.errors?.slice(0, 5))).toBe(true);
+  expect(validate(document), `${JSON.stringify(validate.errors?.slice(0, 5))}`).toBe(true);
   return { code, document, stderr };
 }
 

@@ -77,9 +77,9 @@ export async function bisect(
 
 /** A row that could not be compared tells nothing about the prefix. */
 function requireCompared(outcomes: readonly RowOutcome[], length: number): void {
-  const failures: readonly string[] = ['SIDE_FAILED', 'ROW_MISSING', 'ROW_UNEXPECTED', 'NOT_COMPARABLE'];
+  const failures = new Set<string>(['SIDE_FAILED', 'ROW_MISSING', 'ROW_UNEXPECTED', 'NOT_COMPARABLE']);
   for (const outcome of outcomes) {
-    if (outcome.kind !== 'problem' || !failures.includes(outcome.problem.code)) continue;
+    if (outcome.kind !== 'problem' || !failures.has(outcome.problem.code)) continue;
     throw new CrossvalError('CROSSVAL_NOT_COMPARABLE', `A prefix of ${length} ids: ${outcome.problem.message}`);
   }
 }

@@ -45,14 +45,16 @@ export function firstNonFinite(values: Float32Array): number | undefined {
 /** Ids of the k largest values, largest first, lowest id first among equals. At most `values.length` of them. */
 export function topK(values: Float32Array, k: number): number[] {
   const best: number[] = [];
+  let least = -Infinity;
   for (let id = 0; id < values.length; id++) {
-    let rank = best.length;
+    const value = values[id]!;
     // Strictly larger only: an equal value with a lower id keeps its place.
-    while (rank > 0 && values[id]! > values[best[rank - 1]!]!) rank--;
-    if (rank < k) {
-      best.splice(rank, 0, id);
-      if (best.length > k) best.pop();
-    }
+    if (best.length === k && !(value > least)) continue;
+    let rank = best.length;
+    while (rank > 0 && value > values[best[rank - 1]!]!) rank--;
+    best.splice(rank, 0, id);
+    if (best.length > k) best.pop();
+    least = values[best.at(-1)!] ?? -Infinity;
   }
   return best;
 }
@@ -111,7 +113,8 @@ export function compareRowsWithTop(reference: Float32Array, ours: Float32Array):
   const norms = Math.sqrt(referenceSquares * ourSquares);
   const referenceTop = topK(reference, 10);
   const ourTop = topK(ours, 10);
-  const [referenceNorm, ourNorm] = [logSumExp(reference), logSumExp(ours)];
+  const ourNorm = logSumExp(ours, ours[ourTop[0]!]!);
+  const { kl, referenceNorm } = divergence(reference, ours, reference[referenceTop[0]!]!, ourNorm);
   const metrics: RowMetrics = {
     count,
     maxAbs,
@@ -119,7 +122,7 @@ export function compareRowsWithTop(reference: Float32Array, ours: Float32Array):
     l2: Math.sqrt(sumSquares),
     meanAbs: sumAbs / count,
     cosine: norms === 0 ? null : dot / norms,
-    kl: divergence(reference, ours, referenceNorm, ourNorm),
+    kl,
     top1: overlap(referenceTop, ourTop, 1),
     top5: overlap(referenceTop, ourTop, 5),
     top10: overlap(referenceTop, ourTop, 10),
@@ -151,22 +154,31 @@ function checkFinite(values: Float32Array, whose: string): void {
 }
 
 /** log of the sum of exponentials; the largest logit is taken out, so that nothing overflows. */
-function logSumExp(logits: Float32Array): number {
-  let max = -Infinity;
-  for (const logit of logits) if (logit > max) max = logit;
+function logSumExp(logits: Float32Array, max: number): number {
   let sum = 0;
-  for (const logit of logits) sum += Math.exp(logit - max);
+  for (let index = 0; index < logits.length; index++) sum += Math.exp(logits[index]! - max);
   return max + Math.log(sum);
 }
 
-function divergence(reference: Float32Array, ours: Float32Array, referenceNorm: number, ourNorm: number): number {
+/**
+ * KL(reference || ours) and the logarithm of the reference's sum of exponentials, with one exponential a logit:
+ * the sum of p · (log p - log q) is that of p · (a - b), less the difference of the two norms.
+ */
+function divergence(
+  reference: Float32Array,
+  ours: Float32Array,
+  max: number,
+  ourNorm: number,
+): { kl: number; referenceNorm: number } {
   let sum = 0;
+  let weighted = 0;
   for (let index = 0; index < reference.length; index++) {
-    const logP = reference[index]! - referenceNorm;
-    const logQ = ours[index]! - ourNorm;
-    sum += Math.exp(logP) * (logP - logQ);
+    const exponential = Math.exp(reference[index]! - max);
+    sum += exponential;
+    weighted += exponential * (reference[index]! - ours[index]!);
   }
-  return sum;
+  const referenceNorm = max + Math.log(sum);
+  return { kl: weighted / sum - (referenceNorm - ourNorm), referenceNorm };
 }
 
 function overlap(a: readonly number[], b: readonly number[], k: number): number {

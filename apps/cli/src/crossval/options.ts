@@ -55,7 +55,7 @@ export interface CrossvalOptions extends LoadOptions, TokenizerSelection {
 }
 
 /** What the other side can be, beside a model of ours. */
-export type Backend = 'recording';
+type Backend = 'recording';
 
 const BACKENDS: readonly Backend[] = ['recording'];
 
@@ -144,7 +144,7 @@ export function addCrossvalOptions(command: Command): Command {
     .option('--traces <folder>', 'also keep the traces of both sides there');
 }
 
-export function positive(text: string): number {
+function positive(text: string): number {
   const value = wholeNumber(text);
   if (value === 0) throw new InvalidArgumentError('It must be a whole number from 1 up.');
   return value;

@@ -28,7 +28,7 @@ export interface Shard {
   readonly count: number;
 }
 
-export interface ScenarioResult {
+interface ScenarioResult {
   /** In the whole sweep, from 0. */
   readonly index: number;
   readonly name: string;

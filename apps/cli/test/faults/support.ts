@@ -50,7 +50,7 @@ export interface ModelParts {
 }
 
 /** Opens a model into its parts, lets them be changed, and writes a new file. */
-export async function rewritten(name: ModelName, change: (parts: ModelParts) => void): Promise<Uint8Array> {
+async function rewritten(name: ModelName, change: (parts: ModelParts) => void): Promise<Uint8Array> {
   const gguf = await openGguf(MODELS[name]);
   const metadata = Array.from(gguf.metadata.keys(), (key): GgufEntry => {
     return [key, gguf.metadata.typeOf(key)!, gguf.metadata.get(key) as GgufEntry[2]];
@@ -154,7 +154,7 @@ export interface Unfaulted {
   readonly model: ModelName;
   readonly mode: EvaluationMode;
   readonly threads: number;
-  readonly kernels: 'relaxed' | 'simd128';
+  readonly kernels: 'auto' | 'simd128';
   readonly numerics: 'avx2' | 'avx512';
   readonly prompt: string;
 }

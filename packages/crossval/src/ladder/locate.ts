@@ -34,7 +34,7 @@ export interface LocateOptions {
 }
 
 const DEFAULT_BUDGET_BYTES = 256 * 2 ** 20;
-/** Operations of the window before that are held again: the inputs of the first of a window. */
+/** At most so many operations of the window before are held again: the inputs of the first of a window. */
 const OVERLAP = 64;
 
 /**
@@ -78,10 +78,11 @@ async function traceBoth(
     const theirs = await captureTrace(reference, ids, { mode, signal, keep: (tap, index) => window.takes(tap, index) });
     const mine = await captureTrace(ours, ids, { mode, signal, keep: (tap) => window.kept.has(keyOf(tap)) });
     const diff = await diffTraces(theirs, mine, { signal });
-    if (diff.first !== null || window.end === undefined) {
+    // The residual stream is held beyond the window, too: what differs there first need not be the first.
+    if (window.end === undefined || (diff.first !== null && diff.first.index < window.end)) {
       return { case: ladderCase.id, mode, ids, diff, reference: theirs, ours: mine };
     }
-    from = Math.max(from + 1, window.end - OVERLAP);
+    from = Math.max(from + 1, window.end - Math.min(OVERLAP, Math.floor((window.end - from) / 4)));
   }
 }
 

@@ -409,7 +409,7 @@ class Ladder {
   }
 
   scatters(): Scatter[] {
-    return [...this.#scatters.values()].map(({ maxAbs: _, ...scatter }) => scatter);
+    return Array.from(this.#scatters.values(), ({ case: id, position, points }) => ({ case: id, position, points }));
   }
 
   /** Where a failure is and why: traces of both sides, our operations one by one, and a second run. */

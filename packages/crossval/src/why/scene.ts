@@ -49,12 +49,6 @@ export function inLayer({ located, first }: Scene, name: string, occurrence = 0)
   return valuesOf(located.reference, `${name}-${first.layer}`, occurrence, first.step);
 }
 
-/** The reference's operation just before the first difference. */
-export async function before({ located, first }: Scene): Promise<Float32Array | undefined> {
-  const tap = located.reference.taps[first.index - 1];
-  return tap === undefined ? undefined : located.reference.values(tap);
-}
-
 /** Operations of the reference with a shape like this one's in the same step, other than itself. */
 export function alike({ located, first }: Scene, kind: TapKind): TracedTap[] {
   return located.reference.taps.filter(

@@ -211,13 +211,13 @@ function positions({ rows, cases, pieces: spelled }: LadderReport): Markup | nul
           </tr>
         </thead>
         <tbody>
-          ${shown.map((row) => position(row, cases, spelled))}
+          ${shown.map((row) => positionRow(row, cases, spelled))}
         </tbody>
       </table>
     </div>`;
 }
 
-function position(row: RowReport, cases: readonly CaseReport[], spelled: LadderReport['pieces']): Markup {
+function positionRow(row: RowReport, cases: readonly CaseReport[], spelled: LadderReport['pieces']): Markup {
   const { position: at, failure, judged, comparedBy, metrics, top, token } = row;
   const of = cases.find(({ id }) => id === row.case);
   const piece = of?.pieces?.[at];
