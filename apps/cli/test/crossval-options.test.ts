@@ -347,3 +347,14 @@ describe('reports', () => {
     expect(await readFile(summary!, 'utf8')).toContain('| first-logit | fail |');
   });
 });
+
+describe('tokens', () => {
+  test('another pre-tokenizer on our side is told, with the ids around the first that differs', async () => {
+    const argv = ['crossval', '--reference-numerics', 'avx512', '-p', "It's 1,234 o'clock", '--pre', 'default'];
+    const { code, stdout } = await bittern(argv);
+    expect(code).toBe(1);
+    expect(stdout).toMatch(/\ntokens TOKENS_DIFFER in prompt\.batch-all\n.*\n {4}index +reference +ours\n/);
+    expect(stdout).toMatch(/\n {2}> \d+ +\d+ ".*" +\d+ ".*"\n/);
+    expect(stdout).toMatch(/\n {2}1\. another pre-tokenizer, or another vocabulary \(0\.90\)\n/);
+  });
+});

@@ -24,7 +24,9 @@ describe('crossval sweep', () => {
     ]);
     expect(code).toBe(0);
     expect(stdout).toMatch(/^1\/3 model \/ one .*: ok, 5 positions\n2\/3 model \/ two .*\n3\/3 model \/ four .*/);
-    expect(stdout).toMatch(/\nPassed: 3 ok, 0 diverged, 0 not compared, of 3 scenarios\n$/);
+    expect(stdout).toMatch(
+      /\nPassed: 3 ok, 0 diverged, 0 not compared, of 3 scenarios; 20 positions compared \(20 by value, 0 by digest\), largest difference 0\n$/,
+    );
     const [ours, reference] = ['ours', 'reference'].map((side) =>
       join(traces, 'scenario3/bittern_avx512/prompt_batch-all', side),
     );
@@ -98,7 +100,9 @@ describe('crossval sweep', () => {
     expect(stdout).toMatch(
       /2\/2 .*NOT COMPARED.*\n {2}nothing was compared: the recording has no run of "never recorded"/,
     );
-    expect(stdout).toMatch(/\nCOULD NOT COMPARE: 1 ok, 0 diverged, 1 not compared, of 2 scenarios\n$/);
+    expect(stdout).toMatch(
+      /\nCOULD NOT COMPARE: 1 ok, 0 diverged, 1 not compared, of 2 scenarios; \d+ positions compared .*\n$/,
+    );
   });
 
   test.each([

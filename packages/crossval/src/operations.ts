@@ -55,7 +55,6 @@ const SAME_KERNEL: Partial<Record<TapKind, readonly TapKind[]>> = {
  * Feeds each of our operations the reference's own inputs and compares what it makes of them.
  *
  * @param reference - a trace with values
- * @returns the table, and our values of the inexact operations by {@link keyOf}
  * @throws CrossvalError CROSSVAL_TRACE_EMPTY where the reference has no values, CROSSVAL_NOT_COMPARABLE where our side
  *   cannot be fed
  */
@@ -63,7 +62,7 @@ export async function compareOperations(
   ours: Side,
   reference: TraceView,
   signal?: AbortSignal,
-): Promise<{ table: OperationTable; values: ReadonlyMap<string, Float32Array> }> {
+): Promise<OperationTable> {
   const { replay } = ours;
   if (replay === undefined) {
     throw new CrossvalError('CROSSVAL_NOT_COMPARABLE', `${ours.identity.name} cannot be fed another side's values.`);
@@ -80,7 +79,6 @@ export async function compareOperations(
     );
   }
   const results: OperationResult[] = [];
-  const inexact = new Map<string, Float32Array>();
   const seen = new Set<string>();
   const brokenInKernel = new Map<string, Set<TapKind>>();
   await replay.call(ours, reference.ids, {
@@ -106,10 +104,7 @@ export async function compareOperations(
       // A norm begins a kernel of its own, as the first of each group does.
       if (kind === 'normalize' || kind === 'scores' || kind === 'activation') broken.clear();
       const fed = !(SAME_KERNEL[kind] ?? []).some((earlier) => broken.has(earlier));
-      if (metrics.firstDiffering !== null) {
-        broken.add(kind);
-        inexact.set(key, tap.data.slice());
-      }
+      if (metrics.firstDiffering !== null) broken.add(kind);
       brokenInKernel.set(kernel, broken);
       const { name, occurrence, step } = tap;
       const place = { index: expected.index, name, occurrence, step };
@@ -135,7 +130,7 @@ export async function compareOperations(
       maxAbs: worst(({ maxAbs }) => maxAbs),
     };
   });
-  const table: OperationTable = {
+  return {
     mode: reference.mode,
     ids: reference.ids,
     compared: results.length,
@@ -143,5 +138,4 @@ export async function compareOperations(
     kinds,
     inexact: results.filter(({ metrics }) => metrics.firstDiffering !== null),
   };
-  return { table, values: inexact };
 }

@@ -117,7 +117,7 @@ describe('teacher forcing', () => {
 
   test('one broken operation does not hide the next', async () => {
     const reference = await captureTrace(fakeSide(), IDS, { mode: 'batch-all' });
-    const { table } = await compareOperations(feeding([1, 4]), reference);
+    const table = await compareOperations(feeding([1, 4]), reference);
     expect(table).toMatchObject({ compared: 5, without: 0 });
     expect(table.inexact.map(({ name, index, fed }) => [name, index, fed])).toEqual([
       ['norm-0', 1, true],

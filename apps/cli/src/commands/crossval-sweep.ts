@@ -145,7 +145,16 @@ function summaryOf({ status, scenarios, total, shard }: SweepDocument): string {
     printable(name),
   ]);
   const part = shard.count === 1 ? '' : `, shard ${shard.index} of ${shard.count}`;
-  return `\n${table([['scenario', 'status', 'compared', 'what'], ...rows])}\n${words}: ${count('ok')} ok, ${count('diverged')} diverged, ${count('not-compared')} not compared, of ${total} scenarios${part}\n`;
+  const metrics = scenarios.map(({ document }) => document.metrics);
+  const sum = (of: 'token_count' | 'compared_by_value' | 'compared_by_digest'): number =>
+    metrics.reduce((all, row) => all + row[of], 0);
+  const differences = metrics.flatMap(({ max_abs_difference: difference }) => difference ?? []);
+  const largest = differences.length === 0 ? 'no difference known' : `largest difference ${Math.max(...differences)}`;
+  return (
+    `\n${table([['scenario', 'status', 'compared', 'what'], ...rows])}\n` +
+    `${words}: ${count('ok')} ok, ${count('diverged')} diverged, ${count('not-compared')} not compared, of ${total} scenarios${part}; ` +
+    `${sum('token_count')} positions compared (${sum('compared_by_value')} by value, ${sum('compared_by_digest')} by digest), ${largest}\n`
+  );
 }
 
 /** What `--out` wrote. Its documents are ours; what is checked is that it is one of these and whole. */

@@ -171,7 +171,9 @@ async function ownEngine(options: CrossvalOptions, ours: OurModel, io: Io): Prom
   await using opening = new AsyncDisposableStack();
   const file = opening.use(await openModelFile(referenceModel ?? ours.file.path, io));
   const sha256 = referenceModel === undefined ? ours.sha256 : await sha256OfFile(file.path, io.signal);
-  const { tokenizer } = referenceModel === undefined ? ours.tokenizer : await loadTokenizer(file, options, io);
+  // Its own tokenizer, not the one that --tokenizer chooses for us: two sides that share one cannot differ.
+  const hasTokenizer = file.gguf.metadata.has('tokenizer.ggml.tokens');
+  const { tokenizer } = await loadTokenizer(file, hasTokenizer ? {} : options, io);
   const model = opening.use(await file.load(numerics, options));
   const side = opening.use(engineSide(model, tokenizer, sha256));
   const again = opening.use(engineSide(model, tokenizer, sha256));

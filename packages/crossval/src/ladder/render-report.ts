@@ -2,7 +2,7 @@ import type { OperationTable } from '../operations.ts';
 import { type GatedMetric, largerIsBetter, type RowLimits } from '../thresholds.ts';
 import { describeDeviation, describePlace, driftLines } from '../trace/render-diff.ts';
 import type { Cause } from '../why/causes.ts';
-import type { LadderReport, NoiseReport, RowReport, TapDifference, WorstMetrics } from './report.ts';
+import type { LadderFailure, LadderReport, NoiseReport, RowReport, TapDifference, WorstMetrics } from './report.ts';
 
 const UNIT_OF_RUNG = {
   preflight: 'cases',
@@ -60,7 +60,7 @@ export function renderReport(report: LadderReport, { verbose = false }: RenderOp
   lines.push(...noiseLines(report.noise));
   for (const failure of report.failures.slice(0, MAX_FAILURES)) {
     lines.push('', `${failure.rung} ${failure.code}${failure.case === null ? '' : ` in ${failure.case}`}`);
-    lines.push(`  ${failure.message}`);
+    lines.push(`  ${failure.message}`, ...tokenLines(failure));
   }
   const more = report.failures.length - MAX_FAILURES;
   if (more > 0) lines.push('', `and ${more} more failures on this rung`);
@@ -68,6 +68,31 @@ export function renderReport(report: LadderReport, { verbose = false }: RenderOp
   lines.push(...whereLines(report), ...whyLines(report.why));
   if (report.operations !== null) lines.push(...operationLines(report.operations));
   return `${lines.join('\n')}\n`;
+}
+
+/** How many ids before and after the first difference are shown. */
+const TOKENS_AROUND = 4;
+
+/** The ids around the first that differs, with their pieces. */
+function tokenLines({ code, details }: LadderFailure): string[] {
+  const { index, referenceIds, ourIds, referencePieces, ourPieces } = details;
+  if (code !== 'TOKENS_DIFFER' || typeof index !== 'number') return [];
+  const cell = (ids: unknown, pieces: unknown, at: number): string => {
+    const id: unknown = Array.isArray(ids) ? ids[at] : undefined;
+    const piece: unknown = Array.isArray(pieces) ? pieces[at] : undefined;
+    return typeof id !== 'number' ? 'none' : `${id}${typeof piece === 'string' ? ` ${JSON.stringify(piece)}` : ''}`;
+  };
+  const length = Math.max(...[referenceIds, ourIds].map((ids) => (Array.isArray(ids) ? ids.length : 0)));
+  const from = Math.max(0, index - TOKENS_AROUND);
+  const rows = Array.from({ length: Math.min(length, index + TOKENS_AROUND + 1) - from }, (_, row) => {
+    const at = from + row;
+    return [
+      `  ${at === index ? '>' : ' '} ${at}`,
+      cell(referenceIds, referencePieces, at),
+      cell(ourIds, ourPieces, at),
+    ];
+  });
+  return table([['    index', 'reference', 'ours'], ...rows]);
 }
 
 function whereLines({ where, whereNotes }: LadderReport): string[] {

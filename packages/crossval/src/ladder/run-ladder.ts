@@ -428,17 +428,17 @@ class Ladder {
       budgetBytes: this.#options.traceBudgetBytes,
       signal,
     });
-    let fed: Awaited<ReturnType<typeof compareOperations>> | undefined;
+    let operations: OperationTable | undefined;
     if (located !== undefined && ours.replay !== undefined) {
       const error = await errorOf(signal, async () => {
-        fed = await compareOperations(ours, located.reference, signal);
+        operations = await compareOperations(ours, located.reference, signal);
       });
       if (error !== undefined) notes.push(`Operations could not be fed: ${sideFailure('A side', error).message}`);
     }
     const why = await explain({
       failure,
       located,
-      operations: fed?.table,
+      operations,
       ladderCase: this.#options.cases.find(({ id }) => id === failure.case),
       ours,
       reference,
@@ -447,7 +447,7 @@ class Ladder {
     });
     if (located === undefined) return { ...nothing, notes, why };
     const { reference: _theirs, ours: _mine, ...where } = located;
-    return { where, notes, why, operations: fed?.table ?? null };
+    return { where, notes, why, operations: operations ?? null };
   }
 
   /** With `perOp` the table is made where nothing fails, too: of the first case that can be fed. */
@@ -461,7 +461,7 @@ class Ladder {
       let operations: OperationTable | undefined;
       const error = await errorOf(signal, async () => {
         const view = await captureTrace(reference, tracedIds(ladderCase), { mode, signal });
-        operations = (await compareOperations(ours, view, signal)).table;
+        operations = await compareOperations(ours, view, signal);
       });
       if (operations !== undefined) return { operations, notes };
       notes.push(`Operations of ${id} could not be fed: ${sideFailure('A side', error).message}`);

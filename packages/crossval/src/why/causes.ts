@@ -207,7 +207,7 @@ export const CAUSES: Readonly<Record<CauseId, CauseDescription>> = {
   'logit-scale': {
     title: 'logits are scaled by a constant',
     needs: 'a row of logits is the reference times a constant',
-    confirm: 'bittern crossval --ladder first-logit --metrics cos: the cosine is 1',
+    confirm: 'bittern crossval --ladder first-logit --cos-tol 0.9999 --metrics cos: the cosine is 1',
   },
   'vocabulary-offset': {
     title: 'ids of the vocabulary are shifted by a constant',
