@@ -199,3 +199,28 @@ function describe(tap: TraceTap | undefined): Json {
   if (tap === undefined) return null;
   return { name: tap.name, occurrence: tap.occurrence, step: tap.step, shape: [...tap.shape] };
 }
+
+/** Under `exact`: the first tap that differs, or that some could not be compared. */
+export function tapFailure(trace: TraceComparison): LadderFailure | undefined {
+  const { divergence, taps, tapsByValue, tapsByDigest } = trace;
+  if (divergence !== undefined) {
+    const { case: caseId, name, occurrence, step, element, ours, reference } = divergence;
+    const where = element === null ? 'its digest' : `element ${element}: the reference has ${reference}, ours ${ours}`;
+    return {
+      rung: 'positions',
+      code: 'TAP_DIFFERS',
+      case: caseId,
+      message: `The first operation of ${caseId} that differs is ${name} (occurrence ${occurrence}, step ${step}): ${where}.`,
+      details: { ...divergence },
+    };
+  }
+  const compared = tapsByValue + tapsByDigest;
+  if (compared === taps) return undefined;
+  return {
+    rung: 'positions',
+    code: 'NOT_COMPARABLE',
+    case: null,
+    message: `Only ${compared} of ${taps} taps could be compared: the others have neither values nor a digest on one side.`,
+    details: { taps, compared },
+  };
+}

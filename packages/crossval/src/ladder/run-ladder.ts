@@ -1,7 +1,6 @@
-import { expectedPositions, type LadderCase, tracedIds } from '../case.ts';
+import { expectedPositions, type LadderCase } from '../case.ts';
 import type { RowMetrics } from '../metrics.ts';
-import { compareOperations, type OperationTable } from '../operations.ts';
-import type { Side, SideIdentity } from '../side.ts';
+import type { Side } from '../side.ts';
 import {
   EXACT_THRESHOLDS,
   type LadderThresholds,
@@ -9,14 +8,12 @@ import {
   PLAYBOOK_THRESHOLDS,
   type RowLimits,
 } from '../thresholds.ts';
-import { captureTrace } from '../trace/capture.ts';
-import type { Cause } from '../why/causes.ts';
-import { explain } from '../why/explain.ts';
-import { explainTokens } from '../why/tokens.ts';
 import { compareRowStreams, errorOf, judge, type OnPair, type RowOutcome, sideFailure } from './compare-row-streams.ts';
-import { compareTraces, type TraceComparison } from './compare-traces.ts';
+import { checkSides } from './check-sides.ts';
+import { compareTokens } from './compare-tokens.ts';
+import { compareTraces, tapFailure, type TraceComparison } from './compare-traces.ts';
 import { decodeCase } from './decode-case.ts';
-import { type Candidate, locate, type Located } from './locate.ts';
+import { lookInto } from './look-into.ts';
 import {
   type DecodeStep,
   type LadderCounts,
@@ -111,7 +108,7 @@ export async function runLadder(options: LadderOptions): Promise<LadderReport> {
     if (failures.length === 0 && !(outcome.compared > 0)) failures = [nothingCompared(rung)];
     rungs.push({ rung, status: failures.length === 0 ? 'pass' : 'fail', compared: outcome.compared });
   }
-  const found = await ladder.lookInto(failures[0]);
+  const found = await lookInto(failures[0], ladder.steps, options);
   const ran = (rung: Rung): boolean => rungs.some((of) => of.rung === rung && /^(?:pass|fail)$/.test(of.status));
   const rows = ladder.rowReports((position) => ran('positions') || (position === 0 && ran('first-logit')));
   return {
@@ -136,10 +133,7 @@ export async function runLadder(options: LadderOptions): Promise<LadderReport> {
     pieces: piecesOf(rows, ladder.steps, options.piece),
     decode: ladder.steps,
     scatter: ladder.scatters(),
-    where: found.where === undefined ? null : found.where,
-    whereNotes: found.notes,
-    why: found.why,
-    operations: found.operations,
+    ...found,
     noise: options.noise ?? [],
   };
 }
@@ -236,80 +230,17 @@ class Ladder {
   }
 
   preflight(): RungOutcome {
-    const { ours, reference, cases } = this.#options;
-    const failures: LadderFailure[] = [];
-    const fail = (
-      code: LadderFailure['code'],
-      message: string,
-      details: LadderFailure['details'] = {},
-      caseId: string | null = null,
-    ) => failures.push({ rung: 'preflight', code, case: caseId, message, details });
-
-    for (const [whose, identity] of [
-      ['Our side', ours.identity],
-      ['The reference', reference.identity],
-    ] as const) {
-      const lacks = missingIdentity(identity);
-      if (lacks !== undefined) fail('IDENTITY_MISSING', `${whose} does not say its ${lacks}.`, { side: whose, lacks });
-    }
-    const sameModel = this.#options.sameModel ?? true;
-    const differ = ours.identity.model?.sha256 !== reference.identity.model?.sha256;
-    if (failures.length === 0 && sameModel && differ) {
-      const [mine, theirs] = [ours.identity.model, reference.identity.model];
-      fail(
-        'MODEL_DIFFERS',
-        `The reference computed ${theirs.file} (SHA-256 ${theirs.sha256}), ours is ${mine.file} (${mine.sha256}).`,
-        { reference: { ...theirs }, ours: { ...mine } },
-      );
-    }
-    if (cases.length === 0) fail('NO_CASES', 'There are no cases to compare. Give at least one.');
-    const seen = new Set<string>();
-    for (const { id, ids, greedyCount } of cases) {
-      if (ids.length === 0) fail('BAD_CASE', `Case ${id} has no ids.`, {}, id);
-      if (!(greedyCount > 0)) fail('BAD_CASE', `Case ${id} has no greedy ids.`, {}, id);
-      if (seen.has(id)) fail('BAD_CASE', `Case ${id} is there twice.`, {}, id);
-      seen.add(id);
-    }
-    this.counts.cases = cases.length;
-    return { compared: cases.length, failures };
+    this.counts.cases = this.#options.cases.length;
+    return { compared: this.counts.cases, failures: checkSides(this.#options) };
   }
 
   async tokens(): Promise<RungOutcome> {
+    const { cases, ours, piece, signal } = this.#options;
     const failures: LadderFailure[] = [];
-    await this.#eachCase('tokens', this.#options.cases, async ({ id, text, parseSpecial, ids }) => {
-      let ours: readonly number[] = [];
-      const error = await errorOf(this.#options.signal, async () => {
-        ours = await this.#options.ours.tokenize(text, { parseSpecial, ...this.#signal });
-      });
-      if (error !== undefined) {
-        failures.push({ rung: 'tokens', case: id, ...sideFailure('Our side', error) });
-        return;
-      }
-      this.counts.tokens += ids.length;
-      const index = firstDifference(ids, ours);
-      if (index === undefined) return;
-      const [theirId, ourId] = [ids[index] ?? null, ours[index] ?? null];
-      const { piece } = this.#options;
-      const named = (tokenId: number | null): string =>
-        tokenId === null ? 'none' : `${tokenId}${piece === undefined ? '' : ` ${JSON.stringify(piece(tokenId))}`}`;
-      failures.push({
-        rung: 'tokens',
-        code: 'TOKENS_DIFFER',
-        case: id,
-        message: `Tokens of ${id} differ first at index ${index}: the reference has ${named(theirId)}, ours ${named(ourId)} (${ids.length} and ${ours.length} ids).`,
-        details: {
-          index,
-          reference: theirId,
-          ours: ourId,
-          referenceLength: ids.length,
-          ourLength: ours.length,
-          referenceIds: [...ids],
-          ourIds: [...ours],
-          ...(piece === undefined
-            ? {}
-            : { referencePieces: ids.map((at) => piece(at)), ourPieces: ours.map((at) => piece(at)) }),
-        },
-      });
+    await this.#eachCase('tokens', cases, async (ladderCase) => {
+      const failure = await compareTokens(ladderCase, ours, piece, signal);
+      if (failure === undefined || failure.code === 'TOKENS_DIFFER') this.counts.tokens += ladderCase.ids.length;
+      if (failure !== undefined) failures.push(failure);
     });
     return { compared: this.counts.tokens, failures };
   }
@@ -412,94 +343,6 @@ class Ladder {
     return Array.from(this.#scatters.values(), ({ case: id, position, points }) => ({ case: id, position, points }));
   }
 
-  /** Where a failure is and why: traces of both sides, our operations one by one, and a second run. */
-  async lookInto(failure: LadderFailure | undefined): Promise<{
-    where: Omit<Located, 'reference' | 'ours'> | undefined;
-    notes: readonly string[];
-    why: readonly Cause[];
-    operations: OperationTable | null;
-  }> {
-    const { ours, reference, signal } = this.#options;
-    const nothing = { where: undefined, notes: [], why: [], operations: null };
-    if (failure === undefined) return { ...nothing, ...(await this.#operationsAlone()) };
-    if (this.#options.explain === false || failure.rung === 'preflight') return nothing;
-    if (failure.rung === 'tokens') return { ...nothing, why: explainTokens(failure, ours.identity) };
-    const { located, notes } = await locate(ours, reference, this.#candidates(failure), {
-      budgetBytes: this.#options.traceBudgetBytes,
-      signal,
-    });
-    let operations: OperationTable | undefined;
-    if (located !== undefined && ours.replay !== undefined) {
-      const error = await errorOf(signal, async () => {
-        operations = await compareOperations(ours, located.reference, signal);
-      });
-      if (error !== undefined) notes.push(`Operations could not be fed: ${sideFailure('A side', error).message}`);
-    }
-    const why = await explain({
-      failure,
-      located,
-      operations,
-      ladderCase: this.#options.cases.find(({ id }) => id === failure.case),
-      ours,
-      reference,
-      steps: this.steps,
-      signal,
-    });
-    if (located === undefined) return { ...nothing, notes, why };
-    const { reference: _theirs, ours: _mine, ...where } = located;
-    return { where, notes, why, operations: operations ?? null };
-  }
-
-  /** With `perOp` the table is made where nothing fails, too: of the first case that can be fed. */
-  async #operationsAlone(): Promise<{ operations: OperationTable | null; notes: readonly string[] }> {
-    const { cases, ours, reference, perOp, signal } = this.#options;
-    const notes: string[] = [];
-    if (perOp !== true) return { operations: null, notes };
-    for (const ladderCase of cases) {
-      const { id, mode, trace } = ladderCase;
-      if (!trace) continue;
-      let operations: OperationTable | undefined;
-      const error = await errorOf(signal, async () => {
-        const view = await captureTrace(reference, tracedIds(ladderCase), { mode, signal });
-        operations = await compareOperations(ours, view, signal);
-      });
-      if (operations !== undefined) return { operations, notes };
-      notes.push(`Operations of ${id} could not be fed: ${sideFailure('A side', error).message}`);
-    }
-    return { operations: null, notes };
-  }
-
-  /** What may be traced to find the failure: the case itself, then those that a recording is sure to hold. */
-  #candidates(failure: LadderFailure): Candidate[] {
-    const { cases } = this.#options;
-    const failed = cases.find(({ id }) => id === failure.case);
-    const traced = cases.filter(({ trace }) => trace);
-    const candidates: Candidate[] = [];
-    if (failed !== undefined) {
-      const { mode, ids } = failed;
-      if (failure.rung === 'decode') {
-        const generated = this.steps.filter((step) => step.case === failed.id);
-        const agreed = generated.findIndex(({ reference, ours }) => reference !== ours);
-        const continued = generated
-          .slice(0, agreed < 0 ? generated.length : agreed)
-          .flatMap(({ reference }) => reference ?? []);
-        // Generated ids are evaluated one at a time, whatever the prompt's mode.
-        candidates.push({ ladderCase: failed, mode: 'sequential', ids: [...ids, ...continued] });
-      }
-      const position = failure.position ?? 0;
-      if (failed.trace) candidates.push({ ladderCase: failed, mode, ids: tracedIds(failed) });
-      candidates.push({ ladderCase: failed, mode, ids: ids.slice(0, position + 1) }, { ladderCase: failed, mode, ids });
-    }
-    for (const ladderCase of traced) {
-      candidates.push({ ladderCase, mode: ladderCase.mode, ids: tracedIds(ladderCase) });
-    }
-    const seen = new Set<string>();
-    return candidates.filter(({ mode, ids }) => {
-      const key = `${mode} ${ids.join(',')}`;
-      return !seen.has(key) && seen.add(key);
-    });
-  }
-
   /** Runs and compares every trace, once; gives the failures of rung `shapes`. */
   #traceAll(): Promise<readonly LadderFailure[]> {
     this.#tracing ??= this.#compareTraces();
@@ -599,41 +442,4 @@ class Ladder {
       }
     }
   }
-}
-
-function missingIdentity({ name, version, model }: SideIdentity): string | undefined {
-  if (!name) return 'name';
-  if (!version) return 'version';
-  if (!model?.file) return 'model file';
-  return /^[0-9a-f]{64}$/.test(model.sha256) ? undefined : 'model SHA-256 in lower-case hex';
-}
-
-function firstDifference(a: readonly number[], b: readonly number[]): number | undefined {
-  for (let index = 0; index < Math.max(a.length, b.length); index++) if (a[index] !== b[index]) return index;
-  return undefined;
-}
-
-/** Under `exact`: the first tap that differs, or that some could not be compared. */
-function tapFailure(trace: TraceComparison): LadderFailure | undefined {
-  const { divergence, taps, tapsByValue, tapsByDigest } = trace;
-  if (divergence !== undefined) {
-    const { case: caseId, name, occurrence, step, element, ours, reference } = divergence;
-    const where = element === null ? 'its digest' : `element ${element}: the reference has ${reference}, ours ${ours}`;
-    return {
-      rung: 'positions',
-      code: 'TAP_DIFFERS',
-      case: caseId,
-      message: `The first operation of ${caseId} that differs is ${name} (occurrence ${occurrence}, step ${step}): ${where}.`,
-      details: { ...divergence },
-    };
-  }
-  const compared = tapsByValue + tapsByDigest;
-  if (compared === taps) return undefined;
-  return {
-    rung: 'positions',
-    code: 'NOT_COMPARABLE',
-    case: null,
-    message: `Only ${compared} of ${taps} taps could be compared: the others have neither values nor a digest on one side.`,
-    details: { taps, compared },
-  };
 }
