@@ -421,6 +421,23 @@ export const FAULTS: readonly Fault[] = [
     tap: 'Qcur-0#1',
     cause: 'rope-base',
   },
+  {
+    name: 'the base of RoPE is 1 % larger',
+    file: ({ metadata }) => {
+      const at = metadata.findIndex(([key]) => key.endsWith('rope.freq_base'));
+      metadata[at] = [metadata[at]![0], 'f32', 505_000];
+    },
+    rung: 'positions',
+    tap: 'Qcur-0#1',
+    cause: 'rope-base',
+  },
+  {
+    name: 'queries and attention output of a layer are exchanged',
+    file: (parts) => swapTensors(parts, 'blk.1.attn_q.weight', 'blk.1.attn_output.weight'),
+    rung: 'first-logit',
+    tap: 'Qcur-1#0',
+    cause: 'swapped-tensors',
+  },
   // In one kernel of the table
   {
     name: 'RoPE at half the position',
@@ -607,6 +624,67 @@ export const FAULTS: readonly Fault[] = [
     rung: 'first-logit',
     tap: 'attn_norm-0#0',
     cause: 'not-finite',
+  },
+  {
+    name: 'RoPE seven positions too far, token by token',
+    mode: 'sequential',
+    kernels: (plain) => rotating(plain, (position) => position + 7),
+    rung: 'positions',
+    tap: 'Qcur-0#1',
+    cause: 'rope-position',
+  },
+  {
+    name: 'keys are not rotated',
+    kernels: (plain) => ({
+      ropeNeox: (x, begin, end, heads, ...rest) => heads > 2 && plain.ropeNeox(x, begin, end, heads, ...rest),
+    }),
+    rung: 'positions',
+    tap: 'Kcur-0#1',
+    cause: 'rope-missing',
+  },
+  {
+    name: 'values one cell too far',
+    kernels: (plain) => ({
+      storeKeysValues(keys, values, count, kvHeads, headDim, position, cells, keyCache, valueCache) {
+        const unused = plain.memory.allocate(2 * kvHeads * headDim * cells);
+        plain.storeKeysValues(keys, values, count, kvHeads, headDim, position, cells, keyCache, unused);
+        plain.storeKeysValues(keys, values, count, kvHeads, headDim, position + 1, cells, unused, valueCache);
+        plain.memory.free(unused);
+      },
+    }),
+    rung: 'first-logit',
+    tap: 'kqv-0#0',
+    cause: 'kv-cell-offset',
+  },
+  {
+    name: 'the mean is taken out before a norm',
+    kernels: (plain) => ({
+      rmsNorm(x, weight, begin, end, width, ...rest) {
+        const centred = plain.memory.allocate(4 * end * width);
+        for (let row = begin; row < end; row++) {
+          const values = plain.memory.f32(x + 4 * row * width, width);
+          const mean = values.reduce((sum, value) => sum + value, 0) / width;
+          plain.memory.f32(centred + 4 * row * width, width).set(values.map((value) => value - mean));
+        }
+        plain.rmsNorm(centred, weight, begin, end, width, ...rest);
+        plain.memory.free(centred);
+      },
+    }),
+    rung: 'first-logit',
+    tap: 'norm-0#0',
+    cause: 'norm-epsilon',
+  },
+  {
+    name: 'the head sums in the order of AVX2',
+    kernels: (plain) => ({
+      f16Gemm(...args) {
+        args[10] = 8;
+        plain.f16Gemm(...args);
+      },
+    }),
+    rung: 'first-logit',
+    tap: 'result_output#0',
+    cause: 'float-order',
   },
   // In the session
   {

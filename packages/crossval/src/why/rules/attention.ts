@@ -15,6 +15,13 @@ export async function scoreCauses(scene: Scene): Promise<Finding[]> {
   const visible = layout.positions.map((position) => position + 1);
   const [a, b] = [rowsOf(theirs, layout), rowsOf(mine, layout)];
   const error = relativeError(flat(a, visible), flat(b, visible));
+  if (error === 0) {
+    const evidence = `${first.name} differs only in cells that no position sees yet, which must be zero`;
+    return [
+      { id: 'kv-stale-cell', strength: 0.9, evidence },
+      { id: 'kv-cell-offset', strength: 0.8, evidence },
+    ];
+  }
   const small = smallError(first.name, error);
   if (small.length > 0) return small;
   const queries = await inLayer(scene, 'Qcur', 1);
@@ -134,6 +141,31 @@ export async function valueCauses(scene: Scene): Promise<Finding[]> {
   const kvCount = [...values.values()][0]!.length;
   const mapped = (head: number): number => Math.floor(head / (layout.groups / kvCount));
   const [a, b] = [rowsOf(theirs, layout), rowsOf(mine, layout)];
+  const shifted = [1, -1].find((shift) =>
+    b.every((group, head) =>
+      layout.positions.every((position, row) => {
+        const at = (head * layout.positions.length + row) * cells;
+        const sum = new Float64Array(layout.width);
+        for (let cell = 0; cell <= position; cell++) {
+          const value = values.get(cell - shift)?.[mapped(head)];
+          for (let index = 0; index < (value?.length ?? 0); index++)
+            sum[index]! += probabilities[at + cell]! * value![index]!;
+        }
+        return sum.every((value) => value === 0)
+          ? group[row]!.every((value) => value === 0)
+          : relativeError(sum, group[row]!) < FITS;
+      }),
+    ),
+  );
+  if (shifted !== undefined) {
+    const evidence = `sums are those of the values ${shifted > 0 ? 'one cell before' : 'one cell after'}`;
+    // Position 0 alone has nothing but its own cell.
+    const several = layout.positions.at(-1)! > 0;
+    return [
+      { id: 'kv-cell-offset', strength: several ? 0.97 : 0.7, evidence },
+      { id: 'kv-stale-cell', strength: several ? 0.4 : 0.75, evidence },
+    ];
+  }
   const missing = new Set<number>();
   let explained = true;
   for (const [head, group] of b.entries()) {

@@ -1,7 +1,7 @@
 import { tapKindOf } from '../../trace/tap-kind.ts';
 import { layoutOf } from '../../trace/tap-layout.ts';
 import type { Finding } from '../causes.ts';
-import { equal, FLOAT_NOISE, relativeError, short } from '../measure.ts';
+import { FLOAT_NOISE, relativeError, short } from '../measure.ts';
 import { type Scene, valuesOf } from '../scene.ts';
 
 /** Rotation angles of one side, measured from what RoPE read and wrote. */
@@ -11,8 +11,18 @@ interface Angles {
   readonly byPair: readonly number[];
 }
 
-/** Larger angles may have gone round. */
-const UNWRAPPED = 2;
+/** An angle that was measured on both sides. */
+interface Sample {
+  readonly position: number;
+  readonly pair: number;
+  /** By how much the reference's angle grows from one position to the next. */
+  readonly frequency: number;
+  readonly theirs: number;
+  readonly ours: number;
+}
+
+/** Faster pairs may have gone round between two positions; angles of slower ones drown in rounding. */
+const USABLE_FREQUENCY = { least: 2e-4, most: 0.03 };
 
 /** Rotated queries or keys differ. */
 export async function ropeCauses(scene: Scene): Promise<Finding[]> {
@@ -25,75 +35,84 @@ export async function ropeCauses(scene: Scene): Promise<Finding[]> {
     const evidence = `${first.name} differs by ${short(error)} only: sines, cosines or products of another precision`;
     return [{ id: 'float-order', strength: 0.9, evidence }];
   }
-  if (equal(read, mine)) {
-    return [{ id: 'rope-missing', strength: 0.98, evidence: `${first.name} is what RoPE reads` }];
-  }
-  const [halves, neighbours] = [
-    lengthChange(read, mine, headDim, 'halves'),
-    lengthChange(read, mine, headDim, 'neighbours'),
-  ];
+  const halves = lengthChange(read, mine, headDim, 'halves');
   if (halves > 1e-3) {
+    const neighbours = lengthChange(read, mine, headDim, 'neighbours');
     const evidence = `lengths of the pairs (j, j + ${headDim / 2}) change by ${short(halves)}, of neighbours by ${short(neighbours)}`;
     return [{ id: 'rope-pairing', strength: neighbours < 1e-3 ? 0.97 : 0.6, evidence }];
   }
-  const [a, b] = [await anglesOf(scene, 'reference'), await anglesOf(scene, 'ours')];
-  return [...byPosition(a, b), ...byFactor(a, b, headDim)];
-}
-
-/** Whether our angles are the reference's of a position some places away. */
-function byPosition(theirs: readonly Angles[], mine: readonly Angles[]): Finding[] {
-  // The angle of a pair grows by its frequency from one position to the next.
-  const frequency = theirs.find(({ position }) => position === 1)?.byPair;
-  const offsets = mine.flatMap(({ position, byPair }, index) =>
-    byPair.flatMap((angle, pair) => {
-      const [reference, step] = [theirs[index]!.byPair[pair]!, frequency?.[pair] ?? Number.NaN];
-      if (!(Math.abs(step) > 1e-3 && Math.abs(reference) < UNWRAPPED && Math.abs(angle) < UNWRAPPED)) return [];
-      return [{ position, offset: (angle - reference) / step }];
-    }),
-  );
-  const [first] = offsets;
-  if (first === undefined || !(Math.abs(first.offset) > 0.5)) return [];
-  const offset = Math.round(first.offset);
-  const agree = offsets.every((of) => Math.abs(of.offset - offset) < 0.05);
-  // One position alone cannot tell an offset from a factor.
-  const several = new Set(offsets.map(({ position }) => position)).size > 1;
-  if (!agree || !several) return [];
-  return [
-    {
-      id: 'rope-position',
-      strength: 0.96,
-      evidence: `all angles are those of the position ${offset > 0 ? '+' : ''}${offset}`,
-    },
-  ];
-}
-
-/** Whether our angles are the reference's times a factor, for all pairs or by pair. */
-function byFactor(theirs: readonly Angles[], mine: readonly Angles[], headDim: number): Finding[] {
-  const factors = mine.flatMap(({ byPair }, index) =>
-    byPair.flatMap((angle, pair) => {
-      const reference = theirs[index]!.byPair[pair]!;
-      const usable = Math.abs(reference) > 1e-3 && Math.abs(reference) < UNWRAPPED && Math.abs(angle) < UNWRAPPED;
-      return usable ? [{ pair, factor: angle / reference }] : [];
-    }),
-  );
-  if (factors.length === 0)
-    return [{ id: 'rope-scale', strength: 0.4, evidence: 'no angle is small enough to compare' }];
-  const mean = factors.reduce((sum, { factor }) => sum + factor, 0) / factors.length;
-  if (factors.every(({ factor }) => Math.abs(factor - mean) < 0.01 * Math.abs(mean))) {
-    return [{ id: 'rope-scale', strength: 0.95, evidence: `all angles are the reference's times ${short(mean)}` }];
+  const samples = samplesOf(await anglesOf(scene, 'reference'), await anglesOf(scene, 'ours'));
+  if (samples.length === 0) {
+    const evidence = `${first.name} differs, and no pair turns slowly enough to measure by how much`;
+    return [
+      { id: 'rope-scale', strength: 0.4, evidence },
+      { id: 'rope-base', strength: 0.4, evidence },
+    ];
   }
-  // Angle j is position * base^(-2j / headDim): the logarithm of the factor is proportional to j.
-  const slopes = factors
-    .filter(({ pair, factor }) => pair > 0 && factor > 0)
-    .map(({ pair, factor }) => Math.log(factor) / pair);
-  const slope = slopes.toSorted((x, y) => x - y)[Math.floor(slopes.length / 2)] ?? Number.NaN;
-  const fits = slopes.filter((of) => Math.abs(of - slope) < 0.02 * Math.abs(slope)).length;
+  const turned = samples.filter(({ position }) => position > 0);
+  if (turned.length > 0 && turned.every(({ ours, theirs: angle }) => Math.abs(ours) < 0.01 * Math.abs(angle))) {
+    return [{ id: 'rope-missing', strength: 0.98, evidence: `${first.name} is not turned at any position` }];
+  }
+  return byPosition(samples) ?? byFactor(turned, headDim);
+}
+
+/** The angles of slow pairs. The frequency is that of the first position beyond 0. */
+function samplesOf(theirs: readonly Angles[], mine: readonly Angles[]): Sample[] {
+  const early = theirs.find(({ position }) => position > 0);
+  if (early === undefined) return [];
+  return mine.flatMap(({ position, byPair }, index) =>
+    byPair.flatMap((ours, pair): Sample[] => {
+      const frequency = early.byPair[pair]! / early.position;
+      if (!(frequency >= USABLE_FREQUENCY.least && frequency <= USABLE_FREQUENCY.most)) return [];
+      return [{ position, pair, frequency, theirs: theirs[index]!.byPair[pair]!, ours }];
+    }),
+  );
+}
+
+/** Whether our angles are the reference's of a position some places away. One position alone cannot tell. */
+function byPosition(samples: readonly Sample[]): Finding[] | undefined {
+  if (new Set(samples.map(({ position }) => position)).size < 2) return undefined;
+  const offsets = samples.map(({ ours, theirs, frequency }) => (ours - theirs) / frequency);
+  const offset = median(offsets);
+  const agreeing = offsets.filter((of) => Math.abs(of - offset) < 0.05).length;
+  if (!(Math.abs(offset) > 0.5 && agreeing >= 0.8 * offsets.length)) return undefined;
+  const evidence = `angles are those of the position ${offset > 0 ? '+' : '-'} ${short(Math.abs(offset))}`;
+  return [{ id: 'rope-position', strength: 0.96, evidence }];
+}
+
+/** Whether our angles are the reference's times one factor, or times one that is a power of the pair: another base. */
+function byFactor(samples: readonly Sample[], headDim: number): Finding[] {
+  const factors = samples.map(({ ours, theirs }) => ours / theirs);
+  const factor = median(factors);
+  const constant = median(factors.map((of) => Math.abs(of / factor - 1)));
+  // Angle j is position * base^(-2j / headDim), so that the logarithm of the factor is proportional to j.
+  const slopes = samples.map(({ pair }, index) => Math.log(factors[index]!) / pair);
+  const slope = median(slopes);
+  const powers = median(samples.map(({ pair }, index) => Math.abs(factors[index]! / Math.exp(slope * pair) - 1)));
   const ratio = Math.exp((-slope * headDim) / 2);
-  const evidence = `angles of pair j differ by a factor ${short(Math.exp(slope))}^j: the base is the reference's times ${short(ratio)}`;
-  return [
-    { id: 'rope-base', strength: fits > 0.8 * slopes.length && slopes.length > 0 ? 0.95 : 0.6, evidence },
-    { id: 'rope-scale', strength: 0.4, evidence: `angles differ by factors around ${short(mean)}` },
-  ];
+  const scaled: Finding = {
+    id: 'rope-scale',
+    strength: 0.95,
+    evidence: `all angles are the reference's times ${short(factor)}, within ${short(constant)}`,
+  };
+  const based: Finding = {
+    id: 'rope-base',
+    strength: 0.95,
+    evidence: `angles of pair j are the reference's times ${short(Math.exp(slope))}^j, within ${short(powers)}: the base is the reference's times ${short(ratio)}`,
+  };
+  // Not a number where a factor is negative.
+  const isBase = powers < constant;
+  const good = Math.min(constant, isBase ? powers : constant) < 0.01;
+  if (!good)
+    return [
+      { ...scaled, strength: 0.6 },
+      { ...based, strength: 0.55 },
+    ];
+  return isBase ? [based, { ...scaled, strength: 0.4 }] : [scaled, { ...based, strength: 0.3 }];
+}
+
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
 }
 
 /** Largest relative change of the length of a pair. */
