@@ -132,3 +132,22 @@ describe('crossval sweep', () => {
     expect(stderr).toContain('names no reference');
   });
 });
+
+test('a scenario that was not compared is an error in the reports, too', async () => {
+  const folder = await temporaryFolder();
+  const [junit, html] = ['r.xml', 'r.html'].map((name) => join(folder, name));
+  const file = await sweepOf([
+    'version: 1',
+    'exact: true',
+    `models: [{ name: there, file: '${MODEL}' }, { name: missing, file: no.gguf }]`,
+    'prompts: [{ text: Once }]',
+    `references: [{ name: itself, model: '${MODEL}' }]`,
+  ]);
+  const { code, stderr } = await bittern(['crossval', 'sweep', file, '--junit', junit!, '--html', html!, '--github']);
+  expect(code).toBe(3);
+  expect(await readFile(junit!, 'utf8')).toMatch(/<testsuite name="missing \/ Once \/ itself".*errors="1"/);
+  expect(await readFile(html!, 'utf8')).toMatch(
+    /<strong>missing \/ Once \/ itself<\/strong> was not compared: .*no\.gguf/,
+  );
+  expect(stderr).toMatch(/::error title=missing \/ Once \/ itself%3A not compared::/);
+});

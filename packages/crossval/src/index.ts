@@ -76,3 +76,4 @@ export { calibrated, measureNoise, type NoiseVariant } from './noise.ts';
 export { renderGithubAnnotations, renderGithubSummary } from './report/github.ts';
 export { renderHtml } from './report/html/page.ts';
 export { renderJunit } from './report/junit.ts';
+export type { NotCompared } from './report/not-compared.ts';

@@ -69,7 +69,10 @@ describe('HTML', () => {
   });
 
   test('nothing compared is no pass', () => {
-    expect(renderHtml([])).toContain('nothing compared');
+    expect(renderHtml([])).toContain('not compared');
+    const page = renderHtml([passing], [{ name: HOSTILE, message: 'no file' }]);
+    expect(page).toMatch(/<title>[^<]*: not compared<\/title>/);
+    expect(page).toMatch(/&lt;script&gt;.*was not compared: no file/s);
   });
 });
 
@@ -85,6 +88,13 @@ describe('JUnit', () => {
     expect(xml).not.toMatch(/<script|[^&]]>[^<\n]*$/);
     expect(xml.replaceAll(/&(?:amp|lt|gt|quot|#10);/g, '')).not.toContain('&');
   });
+});
+
+test('what was not compared is an error in every report', () => {
+  const missing = [{ name: 'a', message: 'no <file>' }];
+  expect(renderJunit([passing], missing)).toContain('<error type="NOT_COMPARED" message="no &lt;file&gt;"/>');
+  expect(renderGithubAnnotations([], missing)).toBe('::error title=a%3A not compared::no <file>\n');
+  expect(renderGithubSummary([], missing)).toContain('❌ a\n\nNot compared: no &#60;file&#62;');
 });
 
 describe('GitHub', () => {

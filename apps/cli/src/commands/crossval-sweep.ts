@@ -129,7 +129,10 @@ function lineOf({ index, name }: Pick<Scenario, 'index' | 'name'>, document: Cro
 async function report(document: SweepDocument, options: OutputOptions, io: Io): Promise<ExitCode> {
   if (options.out !== undefined) await writeFile(options.out, `${JSON.stringify(document)}\n`);
   const ladders = document.scenarios.flatMap((scenario) => scenario.document.ladders);
-  await writeReports(ladders, options, io);
+  const notCompared = document.scenarios.flatMap(({ name, document: { message } }) =>
+    message === undefined ? [] : [{ name, message }],
+  );
+  await writeReports(ladders, notCompared, options, io);
   if (options.json) await writeJson(io, document);
   else await io.stdout.write(summaryOf(document));
   return EXIT_CODE_OF[document.status];

@@ -37,9 +37,11 @@ async function crossval(options: CrossvalOptions, io: Io): Promise<ExitCode> {
   const document = await compare(options, io);
   const json = options.json === true || options.format === 'json';
   if (options.receipt !== undefined) await writeFile(options.receipt, `${JSON.stringify(document)}\n`);
-  await writeReports(document.ladders, options, io);
+  const { ladders, message } = document;
+  const notCompared = message === undefined ? [] : [{ name: 'crossval', message }];
+  await writeReports(ladders, notCompared, options, io);
   if (json) await writeJson(io, document);
-  if (document.message !== undefined) throw new NotComparedError(document.message);
+  if (message !== undefined) throw new NotComparedError(message);
   if (!json) await io.stdout.write(textOf(document, options));
   return EXIT_CODE_OF[document.status];
 }

@@ -1,6 +1,7 @@
 import { appendFile, writeFile } from 'node:fs/promises';
 import {
   type LadderReport,
+  type NotCompared,
   renderGithubAnnotations,
   renderGithubSummary,
   renderHtml,
@@ -16,12 +17,17 @@ export interface ReportFiles {
 }
 
 /** Writes the reports that were asked for. */
-export async function writeReports(ladders: readonly LadderReport[], files: ReportFiles, io: Io): Promise<void> {
-  if (files.html !== undefined) await writeFile(files.html, renderHtml(ladders));
-  if (files.junit !== undefined) await writeFile(files.junit, renderJunit(ladders));
+export async function writeReports(
+  ladders: readonly LadderReport[],
+  notCompared: readonly NotCompared[],
+  files: ReportFiles,
+  io: Io,
+): Promise<void> {
+  if (files.html !== undefined) await writeFile(files.html, renderHtml(ladders, notCompared));
+  if (files.junit !== undefined) await writeFile(files.junit, renderJunit(ladders, notCompared));
   if (files.github !== true) return;
   // GitHub reads commands from either stream, and stdout has the result.
-  io.stderr.write(renderGithubAnnotations(ladders));
+  io.stderr.write(renderGithubAnnotations(ladders, notCompared));
   const summary = process.env['GITHUB_STEP_SUMMARY'];
-  if (summary !== undefined && summary !== '') await appendFile(summary, renderGithubSummary(ladders));
+  if (summary !== undefined && summary !== '') await appendFile(summary, renderGithubSummary(ladders, notCompared));
 }

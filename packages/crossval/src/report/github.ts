@@ -1,8 +1,13 @@
 import type { LadderReport } from '../ladder/report.ts';
 import { describeDeviation } from '../trace/render-diff.ts';
+import type { NotCompared } from './not-compared.ts';
 
 /** Workflow commands of GitHub Actions: an error for each failure, a notice for each ladder that passed. */
-export function renderGithubAnnotations(reports: readonly LadderReport[]): string {
+export function renderGithubAnnotations(
+  reports: readonly LadderReport[],
+  notCompared: readonly NotCompared[] = [],
+): string {
+  const errors = notCompared.map(({ name, message }) => command('error', `${name}: not compared`, message));
   return reports
     .flatMap((report) => {
       const title = titleOf(report);
@@ -24,13 +29,20 @@ export function renderGithubAnnotations(reports: readonly LadderReport[]): strin
         ),
       );
     })
+    .concat(errors)
     .map((line) => `${line}\n`)
     .join('');
 }
 
 /** What `$GITHUB_STEP_SUMMARY` gets: Markdown. */
-export function renderGithubSummary(reports: readonly LadderReport[]): string {
-  return reports.map(summaryOf).join('\n');
+export function renderGithubSummary(
+  reports: readonly LadderReport[],
+  notCompared: readonly NotCompared[] = [],
+): string {
+  const missing = notCompared.map(
+    ({ name, message }) => `### ❌ ${markdown(name)}\n\nNot compared: ${markdown(message)}\n`,
+  );
+  return [...reports.map(summaryOf), ...missing].join('\n');
 }
 
 function summaryOf(report: LadderReport): string {

@@ -1,8 +1,12 @@
 import type { LadderReport } from '../ladder/report.ts';
 import { describeDeviation } from '../trace/render-diff.ts';
+import type { NotCompared } from './not-compared.ts';
 
-/** Reports as JUnit XML: a suite for each ladder, a test case for each rung. A rung that did not run is skipped, never passed. */
-export function renderJunit(reports: readonly LadderReport[]): string {
+/**
+ * Reports as JUnit XML: a suite for each ladder, a test case for each rung. A rung that did not run is skipped, never
+ * passed; a comparison that did not take place is an error.
+ */
+export function renderJunit(reports: readonly LadderReport[], notCompared: readonly NotCompared[] = []): string {
   const suites = reports.map((report) => {
     const { rungs, ours, reference } = report;
     const name = `${ours.name} ${ours.numerics ?? ''} against ${reference.name} ${reference.numerics ?? ''}, ${ours.model.file}`;
@@ -21,8 +25,19 @@ export function renderJunit(reports: readonly LadderReport[]): string {
     '<?xml version="1.0" encoding="UTF-8"?>',
     '<testsuites name="bittern crossval">',
     ...suites,
+    ...notCompared.map(errorSuite),
     '</testsuites>',
     '',
+  ].join('\n');
+}
+
+function errorSuite({ name, message }: NotCompared): string {
+  return [
+    `  <testsuite name="${xml(name)}" tests="1" failures="0" errors="1" skipped="0">`,
+    `    <testcase classname="${xml(name)}" name="preflight" assertions="0">`,
+    `      <error type="NOT_COMPARED" message="${xml(message)}"/>`,
+    '    </testcase>',
+    '  </testsuite>',
   ].join('\n');
 }
 

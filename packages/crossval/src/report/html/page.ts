@@ -1,18 +1,25 @@
-import type { CaseReport, LadderReport, RowReport } from '../../ladder/report.ts';
+import type { CaseReport, DecodeStep, LadderReport, RowReport } from '../../ladder/report.ts';
 import type { TopEntry } from '../../metrics.ts';
 import { type GatedMetric, largerIsBetter, type RowLimits } from '../../thresholds.ts';
 import { describeDeviation, describePlace } from '../../trace/render-diff.ts';
 import { driftCurve, heatOf, scatterPlot } from './charts.ts';
 import { figure, html, Markup, visible } from './markup.ts';
+import type { NotCompared } from '../not-compared.ts';
 import { STYLE } from './style.ts';
 
 /** More positions than a person scrolls through only make the file large; those that fail come first. */
 const MAX_POSITIONS = 200;
+const MAX_PLOTS = 4;
 
 /** Reports as one HTML file that loads nothing and runs nothing: styles inside, no script. */
-export function renderHtml(reports: readonly LadderReport[], title = 'Parity of two inference engines'): string {
+export function renderHtml(
+  reports: readonly LadderReport[],
+  notCompared: readonly NotCompared[] = [],
+  title = 'Parity of two inference engines',
+): string {
   const failed = reports.filter(({ verdict }) => verdict === 'fail').length;
-  const verdict = reports.length === 0 ? 'nothing compared' : failed === 0 ? 'pass' : 'fail';
+  const compared = reports.length > 0 && notCompared.length === 0;
+  const verdict = failed > 0 ? 'fail' : compared ? 'pass' : 'not compared';
   const page = html`<!doctype html>
     <html lang="en">
       <head>
@@ -34,7 +41,10 @@ export function renderHtml(reports: readonly LadderReport[], title = 'Parity of 
             </ul>
           </nav>
         </header>
-        <main id="main">${reports.map((report, index) => ladder(report, index))}</main>
+        <main id="main">
+          ${notCompared.map(({ name, message }) => html`<p class="fail"><strong>${name}</strong> was not compared: ${message}</p>`)}
+          ${reports.map((report, index) => ladder(report, index))}
+        </main>
       </body>
     </html> `;
   return page.text;
@@ -57,7 +67,8 @@ function ladder(report: LadderReport, index: number): Markup {
       report.scatter.length === 0
         ? null
         : html`<h3>Logits</h3>
-            <div class="facing">${report.scatter.slice(0, 4).map(scatterPlot)}</div>`
+            <p class="soft">${Math.min(MAX_PLOTS, report.scatter.length)} of ${report.scatter.length} cases.</p>
+            <div class="facing">${report.scatter.slice(0, MAX_PLOTS).map(scatterPlot)}</div>`
     }
     ${positions(report)} ${decoded(report)} ${operations(report)} ${noise(report)}
     ${report.cases.map((of) => pieces(of, report))}
@@ -247,7 +258,13 @@ function topList(entries: readonly TopEntry[], side: 'ours' | 'reference', piece
 
 function decoded({ decode }: LadderReport): Markup | null {
   if (decode.length === 0) return null;
+  const differs = ({ ours, reference }: DecodeStep): boolean => ours !== reference;
+  const shown = decode.toSorted((a, b) => Number(differs(b)) - Number(differs(a))).slice(0, MAX_POSITIONS);
   return html`<h3>Generated</h3>
+    <p class="soft">
+      Ids, and how far the two largest logits of each side were apart. ${shown.length} of ${decode.length}, those that
+      differ first.
+    </p>
     <div class="scroll" role="region" aria-label="Generated ids" tabindex="0">
       <table>
         <thead>
@@ -262,7 +279,7 @@ function decoded({ decode }: LadderReport): Markup | null {
           </tr>
         </thead>
         <tbody>
-          ${decode.slice(0, MAX_POSITIONS).map(
+          ${shown.map(
             (step) =>
               html`<tr class="${step.ours === step.reference ? '' : 'fail'}">
                 <td>${step.case}</td>
