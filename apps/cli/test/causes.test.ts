@@ -12,3 +12,10 @@ test.each(Object.entries(CAUSES))('what would confirm "%s" is a command that the
   );
   expect(options).toEqual([]);
 });
+
+test('`crossval causes` lists them all', async () => {
+  const { code, stdout } = await bittern(['crossval', 'causes']);
+  expect(code).toBe(0);
+  expect(stdout.match(/^ {2}needs {4}\S/gm)).toHaveLength(Object.keys(CAUSES).length);
+  expect(JSON.parse((await bittern(['crossval', 'causes', '--json'])).stdout)).toEqual(CAUSES);
+});

@@ -277,6 +277,17 @@ describe('limits', () => {
   });
 });
 
+test('--calibrate of our own engine: its modes and builds differ, its threads do not', async () => {
+  const { code, document } = await documentOf([...against(MODEL), '--calibrate']);
+  expect(code).toBe(0);
+  const noise = document.ladders[0]!.noise.map(({ what, positions }) => [what, positions.maxAbs! > 0]);
+  expect(noise).toEqual([
+    ['avx512 batch-all against avx512 sequential', true],
+    ['avx512 batch-all against avx512 batch-all, 2 threads', false],
+    ['avx512 batch-all against avx2 batch-all', true],
+  ]);
+});
+
 describe('looking closer', () => {
   test('--per-op feeds every operation, and needs values', async () => {
     const storyteller = ['-p', 'Once upon a time', '--numerics', 'avx512', '--mode', 'batch-all', '--per-op'];

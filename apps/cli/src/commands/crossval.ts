@@ -5,6 +5,7 @@ import { compare } from '../crossval/compare.ts';
 import { type CrossvalDocument, EXIT_CODE_OF } from '../crossval/document.ts';
 import { addCrossvalOptions, type CrossvalOptions } from '../crossval/options.ts';
 import { writeReports } from '../crossval/reports.ts';
+import { addCausesCommand } from './crossval-causes.ts';
 import { addSweepCommands } from './crossval-sweep.ts';
 import { NotComparedError } from '../errors.ts';
 import { EXIT_CODES_HELP, type ExitCode } from '../exit-codes.ts';
@@ -31,6 +32,7 @@ ${EXIT_CODES_HELP}`,
     )
     .action(async (options: CrossvalOptions) => setExitCode(await crossval(options, io)));
   addSweepCommands(command, io, setExitCode);
+  addCausesCommand(command, io);
 }
 
 async function crossval(options: CrossvalOptions, io: Io): Promise<ExitCode> {

@@ -15,7 +15,7 @@ import { startChat } from '../chat.ts';
 import { engineSide } from '../engine-side.ts';
 import { inFile, NotComparedError, UsageError } from '../errors.ts';
 import type { Io } from '../io.ts';
-import { type ModelFile, openModelFile, sha256OfFile } from '../model-file.ts';
+import { type LoadOptions, type ModelFile, openModelFile, sha256OfFile } from '../model-file.ts';
 import { type LoadedTokenizer, loadTokenizer } from '../tokenizer-file.ts';
 import { type CrossvalOptions, DEFAULT_MAX_TOKENS } from './options.ts';
 
@@ -174,9 +174,24 @@ async function ownEngine(options: CrossvalOptions, ours: OurModel, io: Io): Prom
   // Its own tokenizer, not the one that --tokenizer chooses for us: two sides that share one cannot differ.
   const hasTokenizer = file.gguf.metadata.has('tokenizer.ggml.tokens');
   const { tokenizer } = await loadTokenizer(file, hasTokenizer ? {} : options, io);
-  const model = opening.use(await file.load(numerics, options));
-  const side = opening.use(engineSide(model, tokenizer, sha256));
-  const again = opening.use(engineSide(model, tokenizer, sha256));
+  const load = async (build: Numerics, threads: LoadOptions['threads']) =>
+    engineSide(opening.use(await file.load(build, { ...options, threads })), tokenizer, sha256);
+  const side = opening.use(await load(numerics, options.threads));
+  const variants: NoiseVariant[] = [{ name: `${numerics} ${mode}`, side, mode }];
+  if (options.calibrate) {
+    const otherMode = mode === 'sequential' ? 'batch-all' : 'sequential';
+    const otherBuild = numerics === 'avx2' ? 'avx512' : 'avx2';
+    const [again, threads, build] = [
+      opening.use(await load(numerics, options.threads)),
+      opening.use(await load(numerics, 2)),
+      opening.use(await load(otherBuild, options.threads)),
+    ];
+    variants.push(
+      { name: `${numerics} ${otherMode}`, side: again, mode: otherMode },
+      { name: `${numerics} ${mode}, 2 threads`, side: threads, mode },
+      { name: `${otherBuild} ${mode}`, side: build, mode },
+    );
+  }
   const ids = await side.tokenize(prompt.text, { parseSpecial: prompt.parseSpecial });
   const { tracePositions: traceLength } = options;
   const run: ReferenceRun = {
@@ -185,14 +200,7 @@ async function ownEngine(options: CrossvalOptions, ours: OurModel, io: Io): Prom
     numerics: options.numerics ?? 'avx512',
     cases: [{ id: `prompt.${mode}`, ...prompt, ids, mode, greedyCount: maxTokens, trace: true, traceLength }],
     sameModel: referenceModel === undefined,
-    variants: [
-      { name: mode, side, mode },
-      {
-        name: mode === 'sequential' ? 'batch-all' : 'sequential',
-        side: again,
-        mode: mode === 'sequential' ? 'batch-all' : 'sequential',
-      },
-    ],
+    variants,
   };
   const opened = opening.move();
   return { backend: 'bittern', runs: [run], [Symbol.asyncDispose]: () => opened.disposeAsync() };

@@ -59,7 +59,7 @@ export function differingColumns(a: Float32Array, b: Float32Array, width: number
   return columns;
 }
 
-export function equal(a: Float32Array, b: Float32Array): boolean {
+function equal(a: Float32Array, b: Float32Array): boolean {
   return a.every((value, index) => value === b[index]);
 }
 
