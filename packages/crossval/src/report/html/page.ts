@@ -256,7 +256,9 @@ function topList(entries: readonly TopEntry[], side: 'ours' | 'reference', piece
   </dl>`;
 }
 
-function decoded({ decode }: LadderReport): Markup | null {
+function decoded({ decode, pieces: spelled }: LadderReport): Markup | null {
+  const named = (id: number | null): string =>
+    id === null ? 'none' : id in spelled ? `${id} ${visible(spelled[id]!)}` : String(id);
   if (decode.length === 0) return null;
   const differs = ({ ours, reference }: DecodeStep): boolean => ours !== reference;
   const shown = decode.toSorted((a, b) => Number(differs(b)) - Number(differs(a))).slice(0, MAX_POSITIONS);
@@ -284,8 +286,8 @@ function decoded({ decode }: LadderReport): Markup | null {
               html`<tr class="${step.ours === step.reference ? '' : 'fail'}">
                 <td>${step.case}</td>
                 <td class="number">${step.step}</td>
-                <td class="number">${step.ours ?? 'none'}</td>
-                <td class="number">${step.reference ?? 'none'}</td>
+                <td class="number">${named(step.ours)}</td>
+                <td class="number">${named(step.reference)}</td>
                 <td class="number">${figure(step.ourGap)}</td>
                 <td class="number">${figure(step.referenceGap)}</td>
                 <td class="number">${figure(step.maxAbs)}</td>
