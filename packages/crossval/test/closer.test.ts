@@ -207,6 +207,15 @@ describe('rungs', () => {
     );
   });
 
+  test('a failure is not looked into where that is said', async () => {
+    const options = { ours: wrongFrom(3), reference: fakeSide(), cases: [CASE], exact: true };
+    expect(await runLadder({ ...options, explain: false })).toMatchObject({ verdict: 'fail', where: null, why: [] });
+    const { where, why } = await runLadder(options);
+    // Only rows differ: every traced operation is equal.
+    expect(where).toMatchObject({ case: 'a', diff: { first: null } });
+    expect(why.map(({ id }) => id)).toContain('exchanged-rows');
+  });
+
   test('a part of the ids is traced where a case says so', async () => {
     const report = await runLadder({
       ours: fakeSide(),
