@@ -171,6 +171,16 @@ describe('what is compared', () => {
     expect(document.ladders[0]!.failures).toMatchObject([{ rung: 'positions', code: 'NOTHING_COMPARED' }]);
   });
 
+  test('several prompts are as many cases', async () => {
+    const argv = ['-m', MODEL, '--reference-model', MODEL, '--exact', '-p', 'Once', 'upon a time', '--max-tokens', '2'];
+    const { code, document } = await documentOf(argv);
+    expect(code).toBe(0);
+    expect(document.ladders[0]!.cases.map(({ id, text }) => [id, text])).toEqual([
+      ['p0.batch-all', 'Once'],
+      ['p1.batch-all', 'upon a time'],
+    ]);
+  });
+
   test('a template and a system prompt are part of the text', async () => {
     const argv = [
       '-m',
@@ -364,7 +374,7 @@ describe('tokens', () => {
     const argv = ['crossval', '--reference-numerics', 'avx512', '-p', "It's 1,234 o'clock", '--pre', 'default'];
     const { code, stdout } = await bittern(argv);
     expect(code).toBe(1);
-    expect(stdout).toMatch(/\ntokens TOKENS_DIFFER in prompt\.batch-all\n.*\n {4}index +reference +ours\n/);
+    expect(stdout).toMatch(/\ntokens TOKENS_DIFFER in p0\.batch-all\n.*\n {4}index +reference +ours\n/);
     expect(stdout).toMatch(/\n {2}> \d+ +\d+ ".*" +\d+ ".*"\n/);
     expect(stdout).toMatch(/\n {2}1\. another pre-tokenizer, or another vocabulary \(0\.90\)\n/);
   });

@@ -28,7 +28,7 @@ describe('crossval sweep', () => {
       /\nPassed: 3 ok, 0 diverged, 0 not compared, of 3 scenarios; 20 positions compared \(20 by value, 0 by digest\), largest difference 0\n$/,
     );
     const [ours, reference] = ['ours', 'reference'].map((side) =>
-      join(traces, 'scenario3/bittern_avx512/prompt_batch-all', side),
+      join(traces, 'scenario3/bittern_avx512/p0_batch-all', side),
     );
     expect((await bittern(['trace-diff', reference!, ours!])).stdout).toMatch(/^Traces: EQUAL \(exact\)/);
   });

@@ -19,7 +19,7 @@ import type { TokenizerSelection } from '../tokenizer-file.ts';
 /** What `crossval` was asked, by the names of its options. */
 export interface CrossvalOptions extends LoadOptions, TokenizerSelection {
   readonly model?: string;
-  readonly prompt?: string;
+  readonly prompt?: readonly string[];
   readonly promptTemplate?: 'auto' | TemplateId;
   readonly systemPrompt?: string;
   readonly special?: true;
@@ -75,7 +75,7 @@ const METRIC_NAMES: Readonly<Record<string, GatedMetric>> = {
 export function addCrossvalOptions(command: Command): Command {
   return command
     .option('-m, --model <file>', 'GGUF file (default: the storyteller model that comes with bittern)')
-    .option('-p, --prompt <text>', 'compare this prompt (default: every prompt of the recording)')
+    .option('-p, --prompt <text...>', 'compare these prompts (default: every prompt of the recording)')
     .addOption(
       new Option('--prompt-template <name>', 'chat template for the prompt')
         .choices(['auto', ...TEMPLATE_IDS])

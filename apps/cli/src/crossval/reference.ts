@@ -120,16 +120,16 @@ function chooseBuilds(
 /** Of the recorded cases those that were asked for. */
 function recordedCases(cases: readonly LadderCase[], options: CrossvalOptions, ours: OurModel): LadderCase[] {
   const { mode, maxTokens } = options;
-  const prompt = promptOf(options, ours.tokenizer);
-  const chosen = cases.filter(
-    (of) => (prompt === undefined || of.text === prompt.text) && (mode === undefined || of.mode === mode),
-  );
-  if (chosen.length === 0) {
+  const prompts = promptsOf(options, ours.tokenizer);
+  const inMode = cases.filter((of) => mode === undefined || of.mode === mode);
+  const missing = prompts?.find(({ text }) => !inMode.some((of) => of.text === text));
+  if (missing !== undefined || inMode.length === 0) {
     const texts = [...new Set(cases.map(({ text }) => JSON.stringify(text)))];
     throw new NotComparedError(
-      `the recording has no run of ${prompt === undefined ? 'any prompt' : JSON.stringify(prompt.text)}${mode === undefined ? '' : ` in mode ${mode}`}. It has ${texts.join(', ')}.`,
+      `the recording has no run of ${missing === undefined ? 'any prompt' : JSON.stringify(missing.text)}${mode === undefined ? '' : ` in mode ${mode}`}. It has ${texts.join(', ')}.`,
     );
   }
+  const chosen = inMode.filter(({ text }) => prompts === undefined || prompts.some((prompt) => prompt.text === text));
   const short = chosen.find(({ greedyCount }) => maxTokens !== undefined && greedyCount < maxTokens);
   if (short !== undefined) {
     throw new NotComparedError(
@@ -139,18 +139,29 @@ function recordedCases(cases: readonly LadderCase[], options: CrossvalOptions, o
   return chosen.map((of) => (maxTokens === undefined ? of : { ...of, greedyCount: maxTokens }));
 }
 
-/** The prompt as it is tokenized, and whether control tokens in it are such. */
-function promptOf(
-  { prompt, promptTemplate, systemPrompt, special }: CrossvalOptions,
-  tokenizer: LoadedTokenizer,
-): { text: string; parseSpecial: boolean } | undefined {
-  if (prompt === undefined) {
+/** A prompt as it is tokenized, and whether control tokens in it are such. */
+interface Prompt {
+  readonly text: string;
+  readonly parseSpecial: boolean;
+}
+
+function promptsOf(options: CrossvalOptions, tokenizer: LoadedTokenizer): Prompt[] | undefined {
+  const { prompt: prompts, promptTemplate, systemPrompt } = options;
+  if (prompts === undefined) {
     if (promptTemplate === undefined && systemPrompt === undefined) return undefined;
     throw new UsageError('--prompt-template and --system-prompt need a prompt: give -p.');
   }
   if (systemPrompt !== undefined && promptTemplate === undefined) {
     throw new UsageError('--system-prompt needs a template to stand in: give --prompt-template, such as auto.');
   }
+  return prompts.map((prompt) => promptOf(prompt, options, tokenizer));
+}
+
+function promptOf(
+  prompt: string,
+  { promptTemplate, systemPrompt, special }: CrossvalOptions,
+  tokenizer: LoadedTokenizer,
+): Prompt {
   if (promptTemplate === undefined || promptTemplate === 'raw') {
     const text = systemPrompt === undefined ? prompt : `${systemPrompt}\n\n${prompt}`;
     return { text, parseSpecial: special === true };
@@ -165,8 +176,8 @@ function promptOf(
 /** Our own engine, on another file or with other numerics, on weights of its own. */
 async function ownEngine(options: CrossvalOptions, ours: OurModel, io: Io): Promise<OpenedReference> {
   const { referenceModel, referenceNumerics, mode = 'batch-all', maxTokens = DEFAULT_MAX_TOKENS } = options;
-  const prompt = promptOf(options, ours.tokenizer);
-  if (prompt === undefined) throw new UsageError('A reference that is no recording needs a prompt: give -p.');
+  const prompts = promptsOf(options, ours.tokenizer);
+  if (prompts === undefined) throw new UsageError('A reference that is no recording needs a prompt: give -p.');
   const numerics = referenceNumerics ?? options.numerics ?? 'avx512';
   await using opening = new AsyncDisposableStack();
   const file = opening.use(await openModelFile(referenceModel ?? ours.file.path, io));
@@ -192,13 +203,18 @@ async function ownEngine(options: CrossvalOptions, ours: OurModel, io: Io): Prom
       { name: `${otherBuild} ${mode}`, side: build, mode },
     );
   }
-  const ids = await side.tokenize(prompt.text, { parseSpecial: prompt.parseSpecial });
   const { tracePositions: traceLength } = options;
+  const cases: LadderCase[] = [];
+  for (const [index, prompt] of prompts.entries()) {
+    const ids = await side.tokenize(prompt.text, { parseSpecial: prompt.parseSpecial });
+    const id = `p${index}.${mode}`;
+    cases.push({ id, ...prompt, ids, mode, greedyCount: maxTokens, trace: true, traceLength });
+  }
   const run: ReferenceRun = {
     label: `bittern ${numerics}`,
     side,
     numerics: options.numerics ?? 'avx512',
-    cases: [{ id: `prompt.${mode}`, ...prompt, ids, mode, greedyCount: maxTokens, trace: true, traceLength }],
+    cases,
     sameModel: referenceModel === undefined,
     variants,
   };

@@ -117,7 +117,7 @@ function optionsOf(
     tracePositions: 16,
     ...(model.tl1Tiling === undefined ? {} : { tl1Tiling: model.tl1Tiling }),
     ...(model.tokenizer === undefined ? {} : { tokenizer: model.tokenizer }),
-    ...(prompt === undefined ? {} : { prompt: prompt.text }),
+    ...(prompt === undefined ? {} : { prompt: [prompt.text] }),
     ...(prompt?.template === undefined ? {} : { promptTemplate: prompt.template }),
     ...(prompt?.system === undefined ? {} : { systemPrompt: prompt.system }),
     ...(prompt?.special === true ? { special: true } : {}),
