@@ -1,9 +1,12 @@
 import { Command, CommanderError } from 'commander';
 import { addCompatCheckCommand } from './commands/compat-check.ts';
 import { addCrossvalCommand } from './commands/crossval.ts';
+import { addFetchCppCommand } from './commands/fetch-cpp.ts';
 import { addInspectCommand } from './commands/inspect.ts';
 import { addLogitsCommand } from './commands/logits.ts';
+import { addPreflightCommand } from './commands/preflight.ts';
 import { addRunCommand } from './commands/run.ts';
+import { addSetupCppAutoCommand } from './commands/setup-cpp-auto.ts';
 import { addTokenizeCommand } from './commands/tokenize.ts';
 import { addTraceCommand } from './commands/trace.ts';
 import { addTraceDiffCommand } from './commands/trace-diff.ts';
@@ -25,7 +28,7 @@ export async function main(argv: readonly string[], io: Io): Promise<ExitCode> {
     .description('Runs BitNet b1.58 models, with the bits of bitnet.cpp.')
     .version(VERSION)
     .exitOverride()
-    // Options behind a sub-command are the sub-command's, also where both have one of that name.
+    // Options behind a sub-command are the sub-command's, also where both have one of that name: `fetch-cpp --version 3.22.1`.
     .enablePositionalOptions()
     .configureOutput({
       writeOut: (text) => {
@@ -47,6 +50,9 @@ export async function main(argv: readonly string[], io: Io): Promise<ExitCode> {
   addCrossvalCommand(program, io, setExitCode);
   addTraceCommand(program, io);
   addTraceDiffCommand(program, io, setExitCode);
+  addPreflightCommand(program, io, setExitCode);
+  addSetupCppAutoCommand(program, io);
+  addFetchCppCommand(program, io, setExitCode);
 
   try {
     await parse(program, argv);

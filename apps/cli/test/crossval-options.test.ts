@@ -353,12 +353,10 @@ describe('reports', () => {
   test('HTML, JUnit and GitHub', async () => {
     const folder = await temporaryFolder();
     const [html, junit, summary] = ['r.html', 'r.xml', 'summary.md'].map((name) => join(folder, name));
-    process.env['GITHUB_STEP_SUMMARY'] = summary;
-    try {
-      failing = await bittern(['crossval', ...against(await scaled()), '--html', html!, '--junit', junit!, '--github']);
-    } finally {
-      delete process.env['GITHUB_STEP_SUMMARY'];
-    }
+    const reports = ['--html', html!, '--junit', junit!, '--github'];
+    failing = await bittern(['crossval', ...against(await scaled()), ...reports], {
+      env: { GITHUB_STEP_SUMMARY: summary },
+    });
     expect(failing.code).toBe(1);
     expect(failing.stderr).toMatch(
       /^::error title=bittern avx512 against bittern avx512 on model\.gguf%3A first-logit/,

@@ -111,7 +111,13 @@ describe('crossval sweep', () => {
     [['version: 1', 'prompts: []'], 'prompts is empty'],
     [['version: 1', 'prompts: [{ text: a }, { text: a }]'], 'prompts has "a" twice'],
     [['version: 1', 'prompts: [{ text: a, maxTokens: 0 }]'], 'prompts[0].maxTokens is not a whole number'],
-    [['version: 1', 'references: [{ name: a }]'], 'references[0] needs a recording, or a model or numerics'],
+    [
+      ['version: 1', 'references: [{ name: a }]'],
+      'references[0] needs a recording, a cppBackend that runs, or a model',
+    ],
+    [['version: 1', 'references: [{ cppBackend: installed }]'], 'references[0] needs a recording'],
+    [['version: 1', 'references: [{ cppBackend: llama, model: a.gguf }]'], 'references[0] needs a recording'],
+    [['version: 1', 'references: [{ cppBackend: other }]'], 'cppBackend is not one of recording, llama'],
     [['version: 1', 'modes: [batch]'], 'modes[0] is not one of batch-all'],
     [['version: 1', 'prompts: &a [*a]'], 'sweep.yaml'],
     [['version: 1', 'prompts: ['], 'sweep.yaml'],
@@ -147,7 +153,7 @@ test('a scenario that was not compared is an error in the reports, too', async (
   expect(code).toBe(3);
   expect(await readFile(junit!, 'utf8')).toMatch(/<testsuite name="missing \/ Once \/ itself".*errors="1"/);
   expect(await readFile(html!, 'utf8')).toMatch(
-    /<strong>missing \/ Once \/ itself<\/strong> was not compared: .*no\.gguf/,
+    /<strong>missing \/ Once \/ itself<\/strong>: not compared: .*no\.gguf/,
   );
   expect(stderr).toMatch(/::error title=missing \/ Once \/ itself%3A not compared::/);
 });

@@ -23,6 +23,7 @@ export {
 export { renderReport, type RenderOptions } from './ladder/render-report.ts';
 export { compareRows, type RowMetrics, topK, type TopEntry } from './metrics.ts';
 export { openRecording, type Recording } from './recording.ts';
+export { type RecordOptions, recordSide } from './record-side.ts';
 export {
   RECORDING_FORMAT,
   RECORDING_VERSION,
@@ -76,4 +77,5 @@ export { calibrated, measureNoise, type NoiseVariant } from './noise.ts';
 export { renderGithubAnnotations, renderGithubSummary } from './report/github.ts';
 export { renderHtml } from './report/html/page.ts';
 export { renderJunit } from './report/junit.ts';
-export type { NotCompared } from './report/not-compared.ts';
+export type { OtherOutcome } from './report/other-outcome.ts';
+export { type RecordingFiles, writeRecording } from './write-recording.ts';

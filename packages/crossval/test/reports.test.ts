@@ -4,6 +4,7 @@ import { renderReport } from '../src/ladder/render-report.ts';
 import { renderGithubAnnotations, renderGithubSummary } from '../src/report/github.ts';
 import { renderHtml } from '../src/report/html/page.ts';
 import { renderJunit } from '../src/report/junit.ts';
+import type { OtherOutcome } from '../src/report/other-outcome.ts';
 import { type Changes, fakeSide, TOY_CASES, toyCase } from './fake-side.ts';
 
 /** Text that would be markup, a command or a link where it is not escaped. */
@@ -70,9 +71,9 @@ describe('HTML', () => {
 
   test('nothing compared is no pass', () => {
     expect(renderHtml([])).toContain('not compared');
-    const page = renderHtml([passing], [{ name: HOSTILE, message: 'no file' }]);
+    const page = renderHtml([passing], [{ kind: 'not-compared', name: HOSTILE, message: 'no file' }]);
     expect(page).toMatch(/<title>[^<]*: not compared<\/title>/);
-    expect(page).toMatch(/&lt;script&gt;.*was not compared: no file/s);
+    expect(page).toMatch(/&lt;script&gt;.*not compared: no file/s);
   });
 });
 
@@ -91,10 +92,26 @@ describe('JUnit', () => {
 });
 
 test('what was not compared is an error in every report', () => {
-  const missing = [{ name: 'a', message: 'no <file>' }];
+  const missing = [{ kind: 'not-compared', name: 'a', message: 'no <file>' }] as const;
   expect(renderJunit([passing], missing)).toContain('<error type="NOT_COMPARED" message="no &lt;file&gt;"/>');
   expect(renderGithubAnnotations([], missing)).toBe('::error title=a%3A not compared::no <file>\n');
-  expect(renderGithubSummary([], missing)).toContain('❌ a\n\nNot compared: no &#60;file&#62;');
+  expect(renderGithubSummary([], missing)).toContain('❌ a\n\nnot compared: no &#60;file&#62;');
+});
+
+test('an outcome without a ladder fails, passes or is skipped in every report', () => {
+  const of = (kind: OtherOutcome['kind']): OtherOutcome[] => [{ kind, name: 'a', message: 'why' }];
+  expect(renderHtml([passing], of('failed'))).toMatch(/<title>[^<]*: fail<\/title>/);
+  expect(renderJunit([], of('failed'))).toContain('failures="1" errors="0" skipped="0"');
+  expect(renderJunit([], of('failed'))).toContain('<failure type="FAILED" message="why"/>');
+  expect(renderGithubAnnotations([], of('failed'))).toBe('::error title=a%3A failed::why\n');
+  expect(renderGithubSummary([], of('failed'))).toContain('❌ a');
+  for (const kind of ['passed', 'not-installed'] as const) {
+    expect(renderHtml([passing], of(kind))).toMatch(/<title>[^<]*: pass<\/title>/);
+    expect(renderJunit([], of(kind))).toContain('failures="0" errors="0"');
+    expect(renderGithubAnnotations([], of(kind))).toMatch(/^::notice title=a%3A /);
+    expect(renderGithubSummary([], of(kind))).not.toContain('❌');
+  }
+  expect(renderJunit([], of('not-installed'))).toContain('<skipped message="why"/>');
 });
 
 describe('GitHub', () => {

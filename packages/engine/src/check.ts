@@ -3,6 +3,7 @@ import { type ModelConfig, readConfig } from './config.ts';
 import { EngineError, type ModelProblem, type ReportProblem } from './errors.ts';
 import { refuseUnknownOptions, refuseUnlessOneOf } from './options.ts';
 import { type SessionBytes, sessionBytes } from './run-state.ts';
+import { HEAD_KINDS, type HeadKind, screenBytes } from './screened-head.ts';
 import {
   IGNORED_TENSOR,
   layerNeeds,
@@ -20,6 +21,8 @@ export interface CheckModelOptions {
   readonly tl1Tiling?: Tl1Tilings;
   /** Default `transcode`. */
   readonly tl1Kernel?: Tl1Kernel;
+  /** Default `exact`. */
+  readonly head?: HeadKind;
 }
 
 export interface ModelCheck {
@@ -42,9 +45,10 @@ export interface MemoryBytes extends SessionBytes {
  * the weights can show, a code that is none or a scale that is not finite, comes up while they are loaded.
  */
 export function checkModel(gguf: GgufFile, options: CheckModelOptions = {}): ModelCheck {
-  const { tl1Tiling = {}, tl1Kernel = 'transcode' } = options;
-  refuseUnknownOptions(options, ['tl1Tiling', 'tl1Kernel']);
+  const { tl1Tiling = {}, tl1Kernel = 'transcode', head = 'exact' } = options;
+  refuseUnknownOptions(options, ['tl1Tiling', 'tl1Kernel', 'head']);
   refuseUnlessOneOf('tl1Kernel', tl1Kernel, TL1_KERNELS);
+  refuseUnlessOneOf('head', head, HEAD_KINDS);
   const problems: ModelProblem[] = [];
   const report: ReportProblem = (problem) => void problems.push({ tensors: [], ...problem });
   if (gguf.byteOrder === 'big') {
@@ -65,7 +69,7 @@ export function checkModel(gguf: GgufFile, options: CheckModelOptions = {}): Mod
     ? [`"${IGNORED_TENSOR}" is ignored: as in bitnet.cpp, the token embedding is the output head.`]
     : [];
   if (!isConfigSound) return { problems, warnings, config: undefined, memory: undefined };
-  return { problems, warnings, config, memory: memoryOf(config, ternaryType, tl1Kernel) };
+  return { problems, warnings, config, memory: memoryOf(config, ternaryType, tl1Kernel, head) };
 }
 
 /**
@@ -211,10 +215,11 @@ function checkTilings(matrices: readonly TensorNeed[], tilings: Tl1Tilings, repo
   });
 }
 
-function memoryOf(config: ModelConfig, ternaryType: TernaryType, tl1Kernel: Tl1Kernel): MemoryBytes {
+function memoryOf(config: ModelConfig, ternaryType: TernaryType, tl1Kernel: Tl1Kernel, head: HeadKind): MemoryBytes {
   const sum = (needs: readonly TensorNeed[]): number => needs.reduce((bytes, need) => bytes + memoryBytesOf(need), 0);
   const layer = sum(Object.values<TensorNeed>({ ...layerNeeds(config, ternaryType, 0) }));
-  const weights = config.blockCount * layer + sum([tokenEmbdNeed(config), outputNormNeed(config)]);
+  const screen = head === 'screened' ? screenBytes(config) : 0;
+  const weights = config.blockCount * layer + sum([tokenEmbdNeed(config), outputNormNeed(config)]) + screen;
   const usesTables = ternaryType === 'TL1' && tl1Kernel === 'lut';
   return { weights, ...sessionBytes(config, config.contextLength, usesTables) };
 }

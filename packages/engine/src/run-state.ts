@@ -1,4 +1,10 @@
-import { attentionScratchBytes, type KernelMemory, type Pointer, type WasmKernels } from '@bittern/kernels';
+import {
+  attentionScratchBytes,
+  i2sScratchBytes,
+  type KernelMemory,
+  type Pointer,
+  type WasmKernels,
+} from '@bittern/kernels';
 import type { ModelConfig } from './config.ts';
 
 /** The reference evaluates a longer prompt in pieces of this many tokens (n_ubatch); part of the arithmetic. */
@@ -29,7 +35,7 @@ export function sessionBytes(config: ModelConfig, contextLength: number, usesTab
 
 /** Bytes of each array of a {@link RunState}; `cache` is that of one layer's keys, or values. */
 function arrayBytes(
-  { embeddingLength, feedForwardLength, headCount, headCountKv, headDim, vocabSize }: ModelConfig,
+  { embeddingLength, feedForwardLength, headCountKv, headDim, vocabSize }: ModelConfig,
   contextLength: number,
   usesTables: boolean,
 ) {
@@ -38,7 +44,7 @@ function arrayBytes(
   const kvLength = headCountKv * headDim;
   const cells = paddedCells(contextLength);
   // The tables of one row (kernels, `tl1Gemv`), or unpacked weights (`i2sGemm`)
-  const linearScratch = usesTables ? 16 * widest : 4 * widest + 256;
+  const linearScratch = usesTables ? 16 * widest : i2sScratchBytes(widest);
   return {
     x: 4 * n * embeddingLength,
     normed: 4 * n * widest,
@@ -56,7 +62,7 @@ function arrayBytes(
     cosines: 2 * contextLength * headDim,
     sines: 2 * contextLength * headDim,
     cache: 2 * kvLength * cells,
-    scratch: Math.max(linearScratch, attentionScratchBytes(headCount, headCountKv, headDim, cells)),
+    scratch: Math.max(linearScratch, attentionScratchBytes(headDim, cells)),
   };
 }
 

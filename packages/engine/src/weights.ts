@@ -2,6 +2,7 @@ import type { GgufFile, GgufTensor } from '@bittern/gguf-parser';
 import type { I2sLayout, KernelMemory, Pointer, WasmKernels } from '@bittern/kernels';
 import type { ModelConfig } from './config.ts';
 import { EngineError } from './errors.ts';
+import { type HeadKind, packScreen, type ScreenWeights } from './screened-head.ts';
 import {
   layerNeeds,
   memoryBytesOf,
@@ -43,6 +44,8 @@ export interface Weights {
   readonly tokenEmbd: Pointer; // f16 [vocabSize, embeddingLength]; also the output head
   readonly layers: readonly LayerWeights[];
   readonly outputNorm: Pointer; // [embeddingLength]
+  /** The int8 copy of the head, where it was asked for. */
+  readonly screen: ScreenWeights | undefined;
 }
 
 export interface LoadProgress {
@@ -54,6 +57,7 @@ export interface LoadWeightsOptions {
   readonly i2sLayout: I2sLayout;
   readonly tl1Tiling: Tl1Tilings;
   readonly tl1Kernel: Tl1Kernel;
+  readonly head: HeadKind;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
 }
@@ -96,7 +100,8 @@ export async function loadWeights(
   const outputNorm = plan.array(outputNormNeed(config));
 
   await plan.run();
-  return { ternaryType, tokenEmbd, layers, outputNorm };
+  const screen = options.head === 'screened' ? packScreen(config, tokenEmbd, kernels) : undefined;
+  return { ternaryType, tokenEmbd, layers, outputNorm, screen };
 }
 
 /** The loads of one file: first all given their place, then all run. */

@@ -1,9 +1,7 @@
-export { attention, storeKeysValues } from './attention';
-export { add, exponential, multiplyAdd, reluSquaredGate, siluGate } from './elementwise';
-export { f16Gemm, f16Gemv, findNonFiniteF16, roundToF16, widenF16 } from './f16-matmul';
-export { i2sGemm, i2sGemv, packRowPairs } from './i2s';
-export { i2sGemmWide, i2sGemvWide } from './i2s-wide';
-export { quantizeRows, quantizeRowsTl1 } from './quantize';
-export { rmsNorm } from './rms-norm';
-export { ropeNeox, ropeRatio, ropeTable } from './rope';
-export { tl1Gemv, tl1ToRowPairs, tl1ToTiles } from './tl1';
+export {
+  add, attention, exponential, f16Gemm, f16Gemv, f16GemvUnscreened, findNonFiniteF16, i2sGemm, i2sGemmI16,
+  i2sGemmWide, i2sGemv, i2sGemvI16, i2sGemvWide, multiplyAdd, packRowPairs, packScreen, quantizeForScreen, quantizeRows, quantizeRowsTl1, reluSquaredGate,
+  rescoreCandidates, rmsNorm, ropeNeox, ropeTable, roundToF16, screenRows, selectCandidates, siluGate, storeKeysValues, tl1Gemv, tl1ToRowPairs, tl1ToTiles, widenF16,
+} from './counted';
+export { timeCalls, useCounters } from './counters';
+export { ropeRatio } from './rope';

@@ -1,11 +1,18 @@
 import type { Kernels, Pointer } from './contract.ts';
+import type { Counters } from './counters.ts';
 import { KernelError } from './errors.ts';
 import type { KernelMemory } from './memory.ts';
+import { type Operation, OPERATIONS, type SharedOperation } from './operations.ts';
 
 /** What every binary exports: the kernels, and those of which there are two. */
 export interface KernelExports extends Kernels {
   readonly i2sGemvWide: Kernels['i2sGemv'];
   readonly i2sGemmWide: Kernels['i2sGemm'];
+  readonly i2sGemvI16: Kernels['i2sGemv'];
+  readonly i2sGemmI16: Kernels['i2sGemm'];
+  /** Where this instance counts (assembly/counters.ts). */
+  useCounters(table: Pointer, first: boolean): void;
+  timeCalls(on: boolean): void;
 }
 
 /** What the binaries with threads export besides (assembly/team.ts). */
@@ -14,52 +21,6 @@ export interface TeamExports extends KernelExports {
   fail(team: Pointer): void;
   stop(team: Pointer): void;
 }
-
-/** Operations of which each thread does a share. */
-type SharedOperation =
-  | 'quantizeRows'
-  | 'i2sGemv'
-  | 'i2sGemm'
-  | 'rmsNorm'
-  | 'ropeNeox'
-  | 'storeKeysValues'
-  | 'attention'
-  | 'f16Gemv'
-  | 'f16Gemm'
-  | 'widenF16'
-  | 'roundToF16'
-  | 'add'
-  | 'reluSquaredGate'
-  | 'siluGate'
-  | 'i2sGemvWide'
-  | 'i2sGemmWide'
-  | 'quantizeRowsTl1'
-  | 'tl1Gemv';
-
-/**
- * Their arguments: i for an i32 word, f for an f32 one, s for the scratch, which each thread has of its own. The place in
- * the list is the operation's code in assembly/team.ts.
- */
-const OPERATIONS: Readonly<Record<SharedOperation, string>> = {
-  quantizeRows: 'iiiiiii',
-  i2sGemv: 'iiiifiiiis',
-  i2sGemm: 'iiiifiiiiiis',
-  rmsNorm: 'iiiiifii',
-  ropeNeox: 'iiiiiiii',
-  storeKeysValues: 'iiiiiiiii',
-  attention: 'iiiiiiiiiiiifiiiis',
-  f16Gemv: 'iiiiiiiis',
-  f16Gemm: 'iiiiiiiiiiis',
-  widenF16: 'iii',
-  roundToF16: 'iii',
-  add: 'iiii',
-  reluSquaredGate: 'iiiiii',
-  siluGate: 'iiiiii',
-  i2sGemvWide: 'iiiifiiiis',
-  i2sGemmWide: 'iiiifiiiiiis',
-  quantizeRowsTl1: 'iiiiiii',
-  tl1Gemv: 'iiiifiiis',
-};
 
 const PROGRAM_WORDS = 1 << 16;
 const TEAM_BYTES = 256; // shared words of assembly/team.ts
@@ -106,11 +67,13 @@ export class ThreadTeam {
     module: WebAssembly.Module,
     exports: TeamExports,
     memory: KernelMemory,
+    counters: Counters,
     threads: number,
   ): Promise<ThreadTeam> {
     const team = new ThreadTeam(exports, memory, threads);
+    const workers = Array.from({ length: threads - 1 }, (_, index) => index + 1);
     try {
-      await Promise.all(Array.from({ length: threads - 1 }, (_, index) => team.#startWorker(module, index + 1)));
+      await Promise.all(workers.map((thread) => team.#startWorker(module, thread, counters.table(thread))));
     } catch (error) {
       team.dispose();
       throw error;
@@ -127,11 +90,9 @@ export class ThreadTeam {
     this.#words = memory.i32(this.#program, PROGRAM_WORDS);
     this.#reals = memory.f32(this.#program, PROGRAM_WORDS);
     this.#maySleep = typeof (globalThis as { document?: unknown }).document === 'undefined'; // a page may not block
-    const names = Object.keys(OPERATIONS) as SharedOperation[];
-    const entries = names.map((name, code) => [
-      name,
-      (...args: number[]) => this.#record(code, OPERATIONS[name], args),
-    ]);
+    const entries = Object.entries<Operation>(OPERATIONS).flatMap(([name, { code, signature }]) =>
+      signature === undefined ? [] : [[name, (...args: number[]) => this.#record(code, signature, args)]],
+    );
     this.operations = Object.fromEntries(entries) as Pick<KernelExports, SharedOperation>;
   }
 
@@ -208,7 +169,7 @@ export class ThreadTeam {
     this.#memory.i32(this.#team + offset, 1)[0] = value;
   }
 
-  async #startWorker(module: WebAssembly.Module, thread: number): Promise<void> {
+  async #startWorker(module: WebAssembly.Module, thread: number, counters: Pointer): Promise<void> {
     const url = new URL('../worker/team-worker.js', import.meta.url);
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const onMessage = (message: unknown): void => {
@@ -238,7 +199,7 @@ export class ThreadTeam {
     const epoch = this.#memory.i32(this.#team + EPOCH, 1)[0]!;
     const { memory } = this.#memory;
     const message = this.#team + TEAM_BYTES;
-    worker.postMessage({ module, memory, team: this.#team, message, thread, threads: this.threads, epoch });
+    worker.postMessage({ module, memory, counters, team: this.#team, message, thread, threads: this.threads, epoch });
     await promise;
     worker.unref?.(); // waiting threads do not keep the process alive
   }

@@ -2,7 +2,9 @@ import { createHash } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { NUMERICS } from '@bittern/engine';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { type CrossvalDocument, EXIT_CODE_OF } from '../crossval/document.ts';
+import { type CrossvalDocument, EXIT_CODE_OF, otherOutcomesOf } from '../crossval/document.ts';
+import { notInstalledLine } from '../crossval/document-text.ts';
+import { backendOption } from '../crossval/options.ts';
 import { type ReportFiles, writeReports } from '../crossval/reports.ts';
 import {
   mergeSweeps,
@@ -43,6 +45,7 @@ export function addSweepCommands(crossval: Command, io: Io, setExitCode: (code: 
         .choices([...NUMERICS])
         .conflicts('reference'),
     )
+    .addOption(backendOption().conflicts(['referenceModel', 'referenceNumerics']))
     .addOption(
       new Option('--shard <i/n>', 'run part i of n only').default({ index: 1, count: 1 }, '1/1').argParser(shardOf),
     )
@@ -110,7 +113,7 @@ async function readable(file: string): Promise<Sweep> {
 }
 
 function lineOf({ index, name }: Pick<Scenario, 'index' | 'name'>, document: CrossvalDocument, total: number): string {
-  const { status, message, metrics, ladders } = document;
+  const { status, message, metrics, ladders, forcedOperations, notInstalled } = document;
   const words = { ok: 'ok', diverged: 'DIVERGED', 'not-compared': 'NOT COMPARED' }[status];
   const lines = [`${index + 1}/${total} ${printable(name)}: ${words}, ${metrics.token_count} positions\n`];
   if (message !== undefined) lines.push(`  ${printable(message)}\n`);
@@ -123,16 +126,18 @@ function lineOf({ index, name }: Pick<Scenario, 'index' | 'name'>, document: Cro
       lines.push(`  first difference: ${first.name} (occurrence ${first.occurrence}, step ${first.step})\n`);
     if (why[0] !== undefined) lines.push(`  probable cause: ${printable(why[0].title)}\n`);
   }
+  for (const { operation, worst, worstNode, passed } of forcedOperations ?? []) {
+    if (!passed) lines.push(`  ${printable(operation)} by itself FAILED: ${worst} at ${printable(worstNode)}\n`);
+  }
+  lines.push(...notInstalled.map((of) => `  ${notInstalledLine(of)}`));
   return lines.join('');
 }
 
 async function report(document: SweepDocument, options: OutputOptions, io: Io): Promise<ExitCode> {
   if (options.out !== undefined) await writeFile(options.out, `${JSON.stringify(document)}\n`);
   const ladders = document.scenarios.flatMap((scenario) => scenario.document.ladders);
-  const notCompared = document.scenarios.flatMap(({ name, document: { message } }) =>
-    message === undefined ? [] : [{ name, message }],
-  );
-  await writeReports(ladders, notCompared, options, io);
+  const others = document.scenarios.flatMap((scenario) => otherOutcomesOf(scenario.name, scenario.document));
+  await writeReports(ladders, others, options, io);
   if (options.json) await writeJson(io, document);
   else await io.stdout.write(summaryOf(document));
   return EXIT_CODE_OF[document.status];

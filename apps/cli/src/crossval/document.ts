@@ -1,5 +1,6 @@
-import type { BisectResult, LadderFailureCode, LadderReport } from '@bittern/crossval';
+import type { BisectResult, LadderFailure, LadderFailureCode, LadderReport, OtherOutcome } from '@bittern/crossval';
 import { EXIT_CODES, type ExitCode } from '../exit-codes.ts';
+import { type ForcedOperation, OPERATION_TOLERANCE } from '../live/forced-operations.ts';
 
 export type Status = 'ok' | 'diverged' | 'not-compared';
 
@@ -17,6 +18,10 @@ export interface CrossvalDocument {
   readonly metrics: CrossvalMetrics;
   /** One for each reference. */
   readonly ladders: readonly LadderReport[];
+  /** Against a running llama.cpp: each of its operations on our engine's inputs. Null where there was none. */
+  readonly forcedOperations: readonly ForcedOperation[] | null;
+  /** What was not compared because it is not installed. */
+  readonly notInstalled: readonly string[];
   /** With `--bisect`: for each ladder with a failing case; null where no prefix diverges. */
   readonly bisect?: readonly (BisectResult | null)[];
 }
@@ -48,30 +53,37 @@ const NOT_COMPARED: ReadonlySet<LadderFailureCode> = new Set<LadderFailureCode>(
   'NOT_COMPARABLE',
 ]);
 
+/** A running reference that died, hung or lied has not been compared with, either. */
+function saysNothingOfOurs({ code, details }: LadderFailure): boolean {
+  const referenceFailed = code === 'SIDE_FAILED' && String(details['code']).startsWith('BRIDGE_');
+  return NOT_COMPARED.has(code) || referenceFailed;
+}
+
 export const EXIT_CODE_OF: Readonly<Record<Status, ExitCode>> = {
   ok: EXIT_CODES.success,
   diverged: EXIT_CODES.failed,
   'not-compared': EXIT_CODES.notCompared,
 };
 
-export function summarize(
-  backend: string,
-  ladders: readonly LadderReport[],
-  bisect: readonly (BisectResult | null)[] | undefined,
-): CrossvalDocument {
+/** What was compared. */
+type Comparison = Pick<CrossvalDocument, 'ladders' | 'forcedOperations' | 'notInstalled' | 'bisect'> & {
+  readonly backend: string;
+};
+
+export function summarize(comparison: Comparison): CrossvalDocument {
+  const { ladders, forcedOperations: forced } = comparison;
   const failures = ladders.flatMap((ladder) => ladder.failures);
-  const passed = ladders.length > 0 && ladders.every(({ verdict }) => verdict === 'pass');
-  const diverged = failures.some(({ code }) => !NOT_COMPARED.has(code));
+  const climbed = ladders.length > 0 && ladders.every(({ verdict }) => verdict === 'pass');
+  const passed = climbed && (forced === null || (forced.length > 0 && forced.every((of) => of.passed)));
+  const diverged = failures.some((failure) => !saysNothingOfOurs(failure)) || forced?.some((of) => !of.passed);
   const first = failures.flatMap(({ position }) => position ?? []);
   return {
     format: 'bittern-crossval',
     version: 1,
     status: passed ? 'ok' : diverged ? 'diverged' : 'not-compared',
-    backend,
     divergence_token: first.length === 0 ? -1 : Math.min(...first),
     metrics: metricsOf(ladders),
-    ladders,
-    ...(bisect === undefined ? {} : { bisect }),
+    ...comparison,
   };
 }
 
@@ -86,7 +98,34 @@ export function notCompared(message: string): CrossvalDocument {
     divergence_token: -1,
     metrics: metricsOf([]),
     ladders: [],
+    forcedOperations: null,
+    notInstalled: [],
   };
+}
+
+/** What a document has beside its ladders, for reports. */
+export function otherOutcomesOf(
+  name: string,
+  { message, forcedOperations: forced, notInstalled }: CrossvalDocument,
+): OtherOutcome[] {
+  const outcomes = notInstalled.map((missing): OtherOutcome => {
+    return { kind: 'not-installed', name: `${name}: ${missing}`, message: 'not compared with it' };
+  });
+  if (message !== undefined) outcomes.push({ kind: 'not-compared', name, message });
+  if (forced === null) return outcomes;
+  const failed = forced.filter(({ passed }) => !passed);
+  const allowed = `${OPERATION_TOLERANCE} of the largest value is allowed`;
+  outcomes.push({
+    kind: failed.length === 0 && forced.length > 0 ? 'passed' : 'failed',
+    name: `${name}: llama.cpp, operation by operation`,
+    message:
+      failed.length === 0
+        ? `${forced.length} operations compared; ${allowed}`
+        : failed
+            .map(({ operation, worst, worstNode }) => `${operation} is ${worst} off in ${worstNode}; ${allowed}`)
+            .join('. '),
+  });
+  return outcomes;
 }
 
 function metricsOf(ladders: readonly LadderReport[]): CrossvalMetrics {

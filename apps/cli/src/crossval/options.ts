@@ -54,13 +54,14 @@ export interface CrossvalOptions extends LoadOptions, TokenizerSelection {
   readonly traces?: string;
 }
 
-/** What the other side can be, beside a model of ours. */
-type Backend = 'recording';
-
-const BACKENDS: readonly Backend[] = ['recording'];
+/** What the other side can be, beside a model of ours. `installed`: the recording, and llama.cpp if it is installed. */
+export const BACKENDS = ['recording', 'llama', 'bitnet', 'installed'] as const;
+export type Backend = (typeof BACKENDS)[number];
 
 /** Greedy ids of a prompt of the user's, unless told otherwise; as the parity playbook has it. */
 export const DEFAULT_MAX_TOKENS = 4;
+/** Greedy ids of a prompt in a C++ engine that runs. */
+export const DEFAULT_LIVE_TOKENS = 16;
 
 /** Names of metrics on the command line: the report's, and the playbook's. */
 const METRIC_NAMES: Readonly<Record<string, GatedMetric>> = {
@@ -75,7 +76,7 @@ const METRIC_NAMES: Readonly<Record<string, GatedMetric>> = {
 export function addCrossvalOptions(command: Command): Command {
   return command
     .option('-m, --model <file>', 'GGUF file (default: the storyteller model that comes with bittern)')
-    .option('-p, --prompt <text...>', 'compare these prompts (default: every prompt of the recording)')
+    .option('-p, --prompt <text...>', 'compare these prompts (default: every prompt of the recording, else a few)')
     .addOption(
       new Option('--prompt-template <name>', 'chat template for the prompt')
         .choices(['auto', ...TEMPLATE_IDS])
@@ -86,25 +87,29 @@ export function addCrossvalOptions(command: Command): Command {
     .addOption(
       new Option('--mode <mode>', 'prompt in batches with logits of all positions, of the last, or one token at a time')
         .choices([...EVALUATION_MODES])
-        .default(undefined, 'all of a recording, batch-all for a prompt'),
+        .default(undefined, 'all that the reference has, batch-all for our own engine'),
     )
     .addOption(
       new Option('-n, --max-tokens <count>', 'greedy ids that are compared')
         .argParser(positive)
-        .default(undefined, `all of a recording, ${DEFAULT_MAX_TOKENS} for a prompt`),
+        .default(
+          undefined,
+          `all of a recording, ${DEFAULT_MAX_TOKENS} for a prompt, ${DEFAULT_LIVE_TOKENS} where a C++ engine runs`,
+        ),
     )
     .option('--reference <folder>', "a recording of bitnet.cpp on that model (default: the storyteller's)")
     .addOption(
-      new Option('--reference-model <file>', 'another model, which our own engine runs, as the reference').conflicts(
+      new Option('--reference-model <file>', 'another model, which our own engine runs, as the reference').conflicts([
         'reference',
-      ),
+        'cppBackend',
+      ]),
     )
     .addOption(
       new Option('--reference-numerics <build>', 'our own engine with other numerics as the reference')
         .choices([...NUMERICS])
-        .conflicts('reference'),
+        .conflicts(['reference', 'cppBackend']),
     )
-    .addOption(new Option('--cpp-backend <name>', 'what kind of reference').choices([...BACKENDS]))
+    .addOption(backendOption())
     .addOption(numericsOption().default(undefined, 'every build in the recording; avx512 for a model'))
     .addOption(
       new Option('--ladder <rung>', 'climb up to this rung').choices([...RUNGS]).default(undefined, 'decode, all'),
@@ -144,7 +149,13 @@ export function addCrossvalOptions(command: Command): Command {
     .option('--traces <folder>', 'also keep the traces of both sides there');
 }
 
-function positive(text: string): number {
+export function backendOption(): Option {
+  const description =
+    'a recording, a running llama.cpp or bitnet.cpp; installed: recording, and llama.cpp if it is installed';
+  return new Option('--cpp-backend <name>', description).choices([...BACKENDS]).default(undefined, 'recording');
+}
+
+export function positive(text: string): number {
   const value = wholeNumber(text);
   if (value === 0) throw new InvalidArgumentError('It must be a whole number from 1 up.');
   return value;

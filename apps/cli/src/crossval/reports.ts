@@ -1,7 +1,7 @@
 import { appendFile, writeFile } from 'node:fs/promises';
 import {
   type LadderReport,
-  type NotCompared,
+  type OtherOutcome,
   renderGithubAnnotations,
   renderGithubSummary,
   renderHtml,
@@ -19,15 +19,15 @@ export interface ReportFiles {
 /** Writes the reports that were asked for. */
 export async function writeReports(
   ladders: readonly LadderReport[],
-  notCompared: readonly NotCompared[],
+  others: readonly OtherOutcome[],
   files: ReportFiles,
   io: Io,
 ): Promise<void> {
-  if (files.html !== undefined) await writeFile(files.html, renderHtml(ladders, notCompared));
-  if (files.junit !== undefined) await writeFile(files.junit, renderJunit(ladders, notCompared));
+  if (files.html !== undefined) await writeFile(files.html, renderHtml(ladders, others));
+  if (files.junit !== undefined) await writeFile(files.junit, renderJunit(ladders, others));
   if (files.github !== true) return;
   // GitHub reads commands from either stream, and stdout has the result.
-  io.stderr.write(renderGithubAnnotations(ladders, notCompared));
-  const summary = process.env['GITHUB_STEP_SUMMARY'];
-  if (summary !== undefined && summary !== '') await appendFile(summary, renderGithubSummary(ladders, notCompared));
+  io.stderr.write(renderGithubAnnotations(ladders, others));
+  const summary = io.env['GITHUB_STEP_SUMMARY'];
+  if (summary !== undefined && summary !== '') await appendFile(summary, renderGithubSummary(ladders, others));
 }

@@ -11,6 +11,7 @@ import {
 import { TEMPLATE_IDS, type TemplateId } from '@bittern/tokenizer';
 import { parse, YAMLParseError } from 'yaml';
 import { UnusableFileError } from '../errors.ts';
+import { type Backend, BACKENDS } from './options.ts';
 
 /** A matrix of comparisons: models × prompts × modes × references. Paths are absolute. */
 export interface Sweep {
@@ -44,8 +45,10 @@ export interface SweepPrompt {
 
 export interface SweepReference {
   readonly name: string;
-  /** Exactly one of these: a folder, or a model or other numerics for our own engine. */
+  /** A folder. Or a C++ engine that runs; beside a recording it is asked the recording's prompts. */
   readonly recording?: string;
+  readonly cppBackend?: Backend;
+  /** In place of these: a model or other numerics for our own engine. */
   readonly model?: string;
   readonly numerics?: Numerics;
 }
@@ -133,15 +136,20 @@ class SweepReader {
   }
 
   #reference(value: unknown, at: string): SweepReference {
-    const of = this.#object(value, at, ['name', 'recording', 'model', 'numerics']);
+    const of = this.#object(value, at, ['name', 'recording', 'cppBackend', 'model', 'numerics']);
     const recording = this.#optional(of['recording'], (text) => this.#file(text, `${at}.recording`));
     const model = this.#optional(of['model'], (text) => this.#file(text, `${at}.model`));
     const numerics = this.#optional(of['numerics'], (name) => this.#oneOf(name, `${at}.numerics`, NUMERICS));
+    const cppBackend = this.#optional(of['cppBackend'], (name) => this.#oneOf(name, `${at}.cppBackend`, BACKENDS));
     const own = model !== undefined || numerics !== undefined;
-    if ((recording !== undefined) === own)
-      throw this.#bad(at, 'needs a recording, or a model or numerics of our engine');
+    const runs = cppBackend === 'llama' || cppBackend === 'bitnet';
+    const other = recording !== undefined || runs;
+    if (other === own || (own && cppBackend !== undefined)) {
+      throw this.#bad(at, 'needs a recording, a cppBackend that runs, or a model or numerics of our engine');
+    }
     const name = this.#optional(of['name'], (text) => this.#text(text, `${at}.name`));
-    return defined({ name: name ?? recording ?? model ?? numerics!, recording, model, numerics });
+    const kind = cppBackend ?? recording ?? model ?? numerics!;
+    return defined({ name: name ?? kind, recording, cppBackend, model, numerics });
   }
 
   /** Items whose names differ, so that results can be told apart; none where the key is absent. */

@@ -5,7 +5,7 @@ import { NotComparedError, UsageError } from '../errors.ts';
 import type { Io } from '../io.ts';
 import { compare } from './compare.ts';
 import type { CrossvalDocument, Status } from './document.ts';
-import type { CrossvalOptions } from './options.ts';
+import type { Backend, CrossvalOptions } from './options.ts';
 import type { Sweep, SweepModel, SweepPrompt, SweepReference } from './sweep-file.ts';
 
 /** What `crossval sweep --json` and `crossval merge --json` print. */
@@ -48,6 +48,7 @@ export interface SweepDefaults {
   readonly reference?: string;
   readonly referenceModel?: string;
   readonly referenceNumerics?: Numerics;
+  readonly cppBackend?: Backend;
   readonly threads: number | 'auto';
 }
 
@@ -79,22 +80,25 @@ export function scenariosOf(sweep: Sweep, defaults: SweepDefaults): Scenario[] {
 
 function referencesOf(sweep: Sweep, model: SweepModel, defaults: SweepDefaults): readonly SweepReference[] {
   const own = model.references ?? sweep.references;
-  const { reference, referenceModel, referenceNumerics } = defaults;
-  const given = [reference, referenceModel, referenceNumerics].some((value) => value !== undefined);
+  const { reference, referenceModel, referenceNumerics, cppBackend } = defaults;
+  const given = [reference, referenceModel, referenceNumerics, cppBackend].some((value) => value !== undefined);
   if (own.length > 0) {
     if (given) throw new UsageError('The sweep has its own references; leave out the options that name one.');
     return own;
   }
   if (!given) {
     throw new UsageError(
-      `The sweep names no reference for ${model.name}. Give --reference, --reference-model or --reference-numerics.`,
+      `The sweep names no reference for ${model.name}. Give --reference, --reference-model, --reference-numerics or --cpp-backend.`,
     );
   }
-  const name = reference ?? [referenceModel, referenceNumerics].filter((part) => part !== undefined).join(', ');
+  const name = [cppBackend, reference, referenceModel, referenceNumerics]
+    .filter((part) => part !== undefined)
+    .join(', ');
   return [
     {
       name,
       ...(reference === undefined ? {} : { recording: reference }),
+      ...(cppBackend === undefined ? {} : { cppBackend }),
       ...(referenceModel === undefined ? {} : { model: referenceModel }),
       ...(referenceNumerics === undefined ? {} : { numerics: referenceNumerics }),
     },
@@ -124,6 +128,7 @@ function optionsOf(
     ...(prompt?.maxTokens === undefined ? {} : { maxTokens: prompt.maxTokens }),
     ...(mode === undefined ? {} : { mode }),
     ...(reference.recording === undefined ? {} : { reference: reference.recording }),
+    ...(reference.cppBackend === undefined ? {} : { cppBackend: reference.cppBackend }),
     ...(reference.model === undefined ? {} : { referenceModel: reference.model }),
     ...(reference.numerics === undefined ? {} : { referenceNumerics: reference.numerics }),
     ...(sweep.exact ? { exact: true } : {}),

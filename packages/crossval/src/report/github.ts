@@ -1,13 +1,15 @@
 import type { LadderReport } from '../ladder/report.ts';
 import { describeDeviation } from '../trace/render-diff.ts';
-import type { NotCompared } from './not-compared.ts';
+import { isBad, type OtherOutcome, OUTCOME_WORDS } from './other-outcome.ts';
 
-/** Workflow commands of GitHub Actions: an error for each failure, a notice for each ladder that passed. */
+/** Workflow commands of GitHub Actions: an error for each failure, a notice for what passed or is not installed. */
 export function renderGithubAnnotations(
   reports: readonly LadderReport[],
-  notCompared: readonly NotCompared[] = [],
+  others: readonly OtherOutcome[] = [],
 ): string {
-  const errors = notCompared.map(({ name, message }) => command('error', `${name}: not compared`, message));
+  const otherLines = others.map((of) =>
+    command(isBad(of) ? 'error' : 'notice', `${of.name}: ${OUTCOME_WORDS[of.kind]}`, of.message),
+  );
   return reports
     .flatMap((report) => {
       const title = titleOf(report);
@@ -29,20 +31,18 @@ export function renderGithubAnnotations(
         ),
       );
     })
-    .concat(errors)
+    .concat(otherLines)
     .map((line) => `${line}\n`)
     .join('');
 }
 
 /** What `$GITHUB_STEP_SUMMARY` gets: Markdown. */
-export function renderGithubSummary(
-  reports: readonly LadderReport[],
-  notCompared: readonly NotCompared[] = [],
-): string {
-  const missing = notCompared.map(
-    ({ name, message }) => `### ❌ ${markdown(name)}\n\nNot compared: ${markdown(message)}\n`,
-  );
-  return [...reports.map(summaryOf), ...missing].join('\n');
+export function renderGithubSummary(reports: readonly LadderReport[], others: readonly OtherOutcome[] = []): string {
+  const rest = others.map((of) => {
+    const sign = of.kind === 'passed' ? '✅' : isBad(of) ? '❌' : '➖';
+    return `### ${sign} ${markdown(of.name)}\n\n${OUTCOME_WORDS[of.kind]}: ${markdown(of.message)}\n`;
+  });
+  return [...reports.map(summaryOf), ...rest].join('\n');
 }
 
 function summaryOf(report: LadderReport): string {

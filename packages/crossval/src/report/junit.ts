@@ -1,12 +1,12 @@
 import type { LadderReport } from '../ladder/report.ts';
 import { describeDeviation } from '../trace/render-diff.ts';
-import type { NotCompared } from './not-compared.ts';
+import type { OtherOutcome } from './other-outcome.ts';
 
 /**
  * Reports as JUnit XML: a suite for each ladder, a test case for each rung. A rung that did not run is skipped, never
- * passed; a comparison that did not take place is an error.
+ * passed; a comparison that should have taken place and did not is an error.
  */
-export function renderJunit(reports: readonly LadderReport[], notCompared: readonly NotCompared[] = []): string {
+export function renderJunit(reports: readonly LadderReport[], others: readonly OtherOutcome[] = []): string {
   const suites = reports.map((report) => {
     const { rungs, ours, reference } = report;
     const name = `${ours.name} ${ours.numerics ?? ''} against ${reference.name} ${reference.numerics ?? ''}, ${ours.model.file}`;
@@ -25,18 +25,26 @@ export function renderJunit(reports: readonly LadderReport[], notCompared: reado
     '<?xml version="1.0" encoding="UTF-8"?>',
     '<testsuites name="bittern crossval">',
     ...suites,
-    ...notCompared.map(errorSuite),
+    ...others.map(otherSuite),
     '</testsuites>',
     '',
   ].join('\n');
 }
 
-function errorSuite({ name, message }: NotCompared): string {
+function otherSuite({ kind, name, message }: OtherOutcome): string {
+  const text = `message="${xml(message)}"`;
+  const result = {
+    passed: '',
+    failed: `      <failure type="FAILED" ${text}/>\n`,
+    'not-compared': `      <error type="NOT_COMPARED" ${text}/>\n`,
+    'not-installed': `      <skipped ${text}/>\n`,
+  }[kind];
+  const count = (of: OtherOutcome['kind']): number => (kind === of ? 1 : 0);
+  const counts = `failures="${count('failed')}" errors="${count('not-compared')}" skipped="${count('not-installed')}"`;
   return [
-    `  <testsuite name="${xml(name)}" tests="1" failures="0" errors="1" skipped="0">`,
-    `    <testcase classname="${xml(name)}" name="preflight" assertions="0">`,
-    `      <error type="NOT_COMPARED" message="${xml(message)}"/>`,
-    '    </testcase>',
+    `  <testsuite name="${xml(name)}" tests="1" ${counts}>`,
+    `    <testcase classname="${xml(name)}" name="${kind === 'not-compared' ? 'preflight' : 'comparison'}">`,
+    `${result}    </testcase>`,
     '  </testsuite>',
   ].join('\n');
 }

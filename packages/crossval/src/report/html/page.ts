@@ -4,7 +4,7 @@ import { type GatedMetric, largerIsBetter, type RowLimits } from '../../threshol
 import { describeDeviation, describePlace } from '../../trace/render-diff.ts';
 import { driftCurve, heatOf, scatterPlot } from './charts.ts';
 import { figure, html, Markup, visible } from './markup.ts';
-import type { NotCompared } from '../not-compared.ts';
+import { isBad, type OtherOutcome, OUTCOME_WORDS } from '../other-outcome.ts';
 import { STYLE } from './style.ts';
 
 /** More positions than a person scrolls through only make the file large; those that fail come first. */
@@ -14,12 +14,12 @@ const MAX_PLOTS = 4;
 /** Reports as one HTML file that loads nothing and runs nothing: styles inside, no script. */
 export function renderHtml(
   reports: readonly LadderReport[],
-  notCompared: readonly NotCompared[] = [],
+  others: readonly OtherOutcome[] = [],
   title = 'Parity of two inference engines',
 ): string {
-  const failed = reports.filter(({ verdict }) => verdict === 'fail').length;
-  const compared = reports.length > 0 && notCompared.length === 0;
-  const verdict = failed > 0 ? 'fail' : compared ? 'pass' : 'not compared';
+  const failed = reports.some(({ verdict }) => verdict === 'fail') || others.some(({ kind }) => kind === 'failed');
+  const compared = reports.length > 0 && !others.some(isBad);
+  const verdict = failed ? 'fail' : compared ? 'pass' : 'not compared';
   const page = html`<!doctype html>
     <html lang="en">
       <head>
@@ -42,7 +42,7 @@ export function renderHtml(
           </nav>
         </header>
         <main id="main">
-          ${notCompared.map(({ name, message }) => html`<p class="fail"><strong>${name}</strong> was not compared: ${message}</p>`)}
+          ${others.map((of) => html`<p class="${of.kind === 'passed' ? 'pass' : isBad(of) ? 'fail' : 'soft'}"><strong>${of.name}</strong>: ${OUTCOME_WORDS[of.kind]}: ${of.message}</p>`)}
           ${reports.map((report, index) => ladder(report, index))}
         </main>
       </body>
