@@ -2,8 +2,9 @@ import type { GgufFile } from '@bittern/gguf-parser';
 import { type ModelConfig, readConfig } from './config.ts';
 import { EngineError, type ModelProblem, type ReportProblem } from './errors.ts';
 import { refuseUnknownOptions, refuseUnlessOneOf } from './options.ts';
-import { type SessionBytes, sessionBytes } from './run-state.ts';
-import { HEAD_KINDS, type HeadKind, screenBytes } from './screened-head.ts';
+import { KV_TYPES, type KvType, type SessionBytes, sessionBytes } from './run-state.ts';
+import { HEAD_KINDS, type HeadKind, screenBytes, screenedHeadBytes } from './screened-head.ts';
+import { defaultTopK } from './top-logits.ts';
 import {
   IGNORED_TENSOR,
   layerNeeds,
@@ -16,13 +17,15 @@ import {
 } from './tensor-needs.ts';
 import { TL1_KERNELS, type Tl1Kernel, tl1ShapeOf, tl1TilingFault, type Tl1Tilings } from './tl1.ts';
 
-/** Options of `loadModel` on which it depends whether a file can run, and what that takes. */
+/** Options of `loadModel`, and of sessions, on which it depends whether a file can run, and what that takes. */
 export interface CheckModelOptions {
   readonly tl1Tiling?: Tl1Tilings;
   /** Default `transcode`. */
   readonly tl1Kernel?: Tl1Kernel;
-  /** Default `exact`. */
+  /** Default `exact`. With `screened` the session is a screened one, of the default `topK`. */
   readonly head?: HeadKind;
+  /** Default `f16`. */
+  readonly kvType?: KvType;
 }
 
 export interface ModelCheck {
@@ -45,10 +48,11 @@ export interface MemoryBytes extends SessionBytes {
  * the weights can show, a code that is none or a scale that is not finite, comes up while they are loaded.
  */
 export function checkModel(gguf: GgufFile, options: CheckModelOptions = {}): ModelCheck {
-  const { tl1Tiling = {}, tl1Kernel = 'transcode', head = 'exact' } = options;
-  refuseUnknownOptions(options, ['tl1Tiling', 'tl1Kernel', 'head']);
+  const { tl1Tiling = {}, tl1Kernel = 'transcode', head = 'exact', kvType = 'f16' } = options;
+  refuseUnknownOptions(options, ['tl1Tiling', 'tl1Kernel', 'head', 'kvType']);
   refuseUnlessOneOf('tl1Kernel', tl1Kernel, TL1_KERNELS);
   refuseUnlessOneOf('head', head, HEAD_KINDS);
+  refuseUnlessOneOf('kvType', kvType, KV_TYPES);
   const problems: ModelProblem[] = [];
   const report: ReportProblem = (problem) => void problems.push({ tensors: [], ...problem });
   if (gguf.byteOrder === 'big') {
@@ -69,7 +73,7 @@ export function checkModel(gguf: GgufFile, options: CheckModelOptions = {}): Mod
     ? [`"${IGNORED_TENSOR}" is ignored: as in bitnet.cpp, the token embedding is the output head.`]
     : [];
   if (!isConfigSound) return { problems, warnings, config: undefined, memory: undefined };
-  return { problems, warnings, config, memory: memoryOf(config, ternaryType, tl1Kernel, head) };
+  return { problems, warnings, config, memory: memoryOf(config, ternaryType, { tl1Kernel, head, kvType }) };
 }
 
 /**
@@ -215,11 +219,17 @@ function checkTilings(matrices: readonly TensorNeed[], tilings: Tl1Tilings, repo
   });
 }
 
-function memoryOf(config: ModelConfig, ternaryType: TernaryType, tl1Kernel: Tl1Kernel, head: HeadKind): MemoryBytes {
+function memoryOf(
+  config: ModelConfig,
+  ternaryType: TernaryType,
+  { tl1Kernel, head, kvType }: Required<Omit<CheckModelOptions, 'tl1Tiling'>>,
+): MemoryBytes {
   const sum = (needs: readonly TensorNeed[]): number => needs.reduce((bytes, need) => bytes + memoryBytesOf(need), 0);
   const layer = sum(Object.values<TensorNeed>({ ...layerNeeds(config, ternaryType, 0) }));
   const screen = head === 'screened' ? screenBytes(config) : 0;
   const weights = config.blockCount * layer + sum([tokenEmbdNeed(config), outputNormNeed(config)]) + screen;
   const usesTables = ternaryType === 'TL1' && tl1Kernel === 'lut';
-  return { weights, ...sessionBytes(config, config.contextLength, usesTables) };
+  const session = sessionBytes(config, { contextLength: config.contextLength, kvType }, usesTables);
+  const ownHead = head === 'screened' ? screenedHeadBytes(config, defaultTopK(config)) : 0;
+  return { weights, ...session, activations: session.activations + ownHead };
 }

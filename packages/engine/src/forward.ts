@@ -19,21 +19,26 @@ export interface MicroBatch {
   readonly taps?: StepTaps | undefined;
   /** Takes the head's place where only the largest logits are wanted; `wanted` is then not `all`. */
   readonly screenedHead?: ScreenedHead | undefined;
-  /** Called for each wanted row in order, with a copy: what the head gives. */
+  /** Called for each wanted row in order: with a view that is valid during the call, or what the screened head gives. */
   onLogits(row: Logits, position: number): void;
 }
+
+/** Rows of attention between two pauses: over a long context all of a micro-batch would take longer than a token. */
+const ATTENTION_ROWS = 64;
 
 /**
  * The whole transformer for one micro-batch, every operation in the reference's order (numerics, section 5.1).
  * Appends the ids' keys and values to the cache in `s`. Each operation is followed by its taps.
+ *
+ * Yields after each part of a layer: places where it may pause, or end, if {@link WasmKernels.flush} is called first.
  */
-export function forward(
+export function* forward(
   config: ModelConfig,
   weights: Weights,
   s: RunState,
   kernels: WasmKernels,
   batch: MicroBatch,
-): void {
+): Generator<void, void, void> {
   const { embeddingLength, feedForwardLength, headCount, headCountKv, headDim, vocabSize } = config;
   const { ids, position, wanted, lanes, taps } = batch;
   const cells = paddedCells(position + ids.length);
@@ -47,6 +52,8 @@ export function forward(
     taps?.emit(normName, [n, width], taps.normalized);
     taps?.emit(name, [n, width], s.normed);
   };
+  const storeKeysValues = s.kvType === 'f16' ? kernels.storeKeysValues : kernels.storeKeysValuesF32;
+  const attention = s.kvType === 'f16' ? kernels.attention : kernels.attentionF32;
   /** s.normed in int8, once for all matrices that read it */
   const quantizeRows = weights.ternaryType === 'TL1' ? kernels.quantizeRowsTl1 : kernels.quantizeRows;
   const quantize = (width: number): void => quantizeRows(s.normed, 0, n, width, s.values, s.scales, s.sums);
@@ -81,31 +88,38 @@ export function forward(
     kernels.ropeNeox(s.k, 0, n, headCountKv, headDim, position, s.cosines, s.sines);
     taps?.emit(`Kcur-${layer}`, [n, headCountKv, headDim], s.k);
     linear(w.attnV, s.v, `Vcur-${layer}`);
+    yield;
 
     // Attention over the cache, this batch included
     const keys = s.keyCache[layer]!;
     const values = s.valueCache[layer]!;
-    kernels.storeKeysValues(s.k, s.v, n, headCountKv, headDim, position, s.cells, keys, values);
-    kernels.attention(
-      s.q,
-      0,
-      headCount,
-      headCount,
-      headCountKv,
-      headDim,
-      n,
-      position,
-      keys,
-      values,
-      s.cells,
-      cells,
-      scoreScale,
-      lanes,
-      s.attended,
-      taps?.scores ?? 0,
-      taps?.probabilities ?? 0,
-      kernels.scratch,
-    );
+    storeKeysValues(s.k, s.v, n, headCountKv, headDim, position, s.cells, keys, values);
+    for (let row = 0, rows = 0; row < n; row += rows) {
+      // Never a single row of several: alone it would be computed otherwise.
+      rows = taps || n - row <= ATTENTION_ROWS + 1 ? n - row : ATTENTION_ROWS;
+      const offset = 4 * row * headCount * headDim;
+      attention(
+        s.q + offset,
+        0,
+        headCount,
+        headCount,
+        headCountKv,
+        headDim,
+        rows,
+        position + row,
+        keys,
+        values,
+        s.cells,
+        cells,
+        scoreScale,
+        lanes,
+        s.attended + offset,
+        taps?.scores ?? 0,
+        taps?.probabilities ?? 0,
+        kernels.scratch,
+      );
+      yield;
+    }
     taps?.emit(`kq-${layer}`, [headCount, n, cells], taps.scores);
     taps?.emit(`kq_soft_max_ext-${layer}`, [headCount, n, cells], taps.probabilities);
     taps?.emitByHead(`kqv-${layer}`, n, headCount, headDim, s.attended);
@@ -125,12 +139,15 @@ export function forward(
     }
     kernels.add(projected, x, n * embeddingLength, x);
     taps?.emit(`ffn_inp-${layer}`, [n, embeddingLength], x);
+    yield;
 
     // Feed-forward network, added to the residual stream
     norm(x, w.ffnNorm, embeddingLength, `norm-${layer}`, `ffn_norm-${layer}`);
     quantize(embeddingLength);
     linear(w.ffnGate, s.gate, `ffn_gate-${layer}`);
+    yield;
     linear(w.ffnUp, s.up);
+    yield;
     const shape = [n, feedForwardLength];
     const up = taps?.hold(`ffn_up-${layer}`, shape, s.up) ?? s.up; // its tap follows the activation's
     const count = n * feedForwardLength;
@@ -151,6 +168,7 @@ export function forward(
     linear(w.ffnDown, s.projected, `ffn_down-${layer}`);
     kernels.add(s.projected, x, n * embeddingLength, x);
     taps?.emit(`l_out-${layer}`, [n, embeddingLength], x);
+    yield;
   }
 
   // Head, which is the token embedding again. One row is rounded to f16 first, several are not (numerics, section 5.4).
@@ -182,10 +200,11 @@ export function forward(
       );
     kernels.flush();
     for (let row = 0; row < rows; row++) {
-      const logits = kernels.memory.f32(s.logits + 4 * row * vocabSize, vocabSize).slice();
+      const logits = kernels.memory.f32(s.logits + 4 * row * vocabSize, vocabSize);
       resultOutput?.set(logits, (first + row) * vocabSize);
       batch.onLogits(logits, firstPosition + first + row);
     }
+    yield;
   }
   if (resultOutput) taps?.emit('result_output', [n, vocabSize], resultOutput);
 }

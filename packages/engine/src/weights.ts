@@ -39,7 +39,17 @@ interface LayerWeights {
   readonly ffnDown: TernaryMatrix; // [embeddingLength, feedForwardLength]
 }
 
+/** An array of weights in the kernels' memory, for {@link modelDigest}. */
+interface WeightArray {
+  readonly pointer: Pointer;
+  readonly sizeBytes: number;
+  /** Of a ternary matrix; undefined for others. */
+  readonly matrix: TernaryMatrix | undefined;
+}
+
 export interface Weights {
+  /** All that the file has, in the order of the graph. */
+  readonly arrays: readonly WeightArray[];
   readonly ternaryType: TernaryType;
   readonly tokenEmbd: Pointer; // f16 [vocabSize, embeddingLength]; also the output head
   readonly layers: readonly LayerWeights[];
@@ -101,11 +111,12 @@ export async function loadWeights(
 
   await plan.run();
   const screen = options.head === 'screened' ? packScreen(config, tokenEmbd, kernels) : undefined;
-  return { ternaryType, tokenEmbd, layers, outputNorm, screen };
+  return { arrays: plan.arrays, ternaryType, tokenEmbd, layers, outputNorm, screen };
 }
 
 /** The loads of one file: first all given their place, then all run. */
 class LoadPlan {
+  readonly arrays: WeightArray[] = [];
   readonly #gguf: GgufFile;
   readonly #kernels: WasmKernels;
   readonly #memory: KernelMemory;
@@ -125,7 +136,9 @@ class LoadPlan {
   /** An F16 or F32 tensor, copied as it is. */
   array(need: TensorNeed): Pointer {
     const tensor = this.#gguf.tensors.get(need.name)!;
-    const pointer = this.#memory.allocate(memoryBytesOf(need));
+    const sizeBytes = memoryBytesOf(need);
+    const pointer = this.#memory.allocate(sizeBytes);
+    this.arrays.push({ pointer, sizeBytes, matrix: undefined });
     this.#loads.push(() => this.#copy(tensor, pointer));
     return pointer;
   }
@@ -135,8 +148,10 @@ class LoadPlan {
     const tensor = this.#gguf.tensors.get(need.name)!;
     const [rows, columns] = need.shape as [number, number];
     const layout = need.type === 'TL1' && this.#options.tl1Kernel === 'lut' ? 'tl1-tiles' : 'row-pairs';
-    const codes = this.#memory.allocate(memoryBytesOf(need));
+    const sizeBytes = memoryBytesOf(need);
+    const codes = this.#memory.allocate(sizeBytes);
     const matrix: TernaryMatrix & { scale: number } = { layout, rows, columns, codes, scale: Number.NaN };
+    this.arrays.push({ pointer: codes, sizeBytes, matrix });
     this.#loads.push(async () => {
       await (need.type === 'TL1' ? this.#repackTl1(tensor, matrix) : this.#repackI2s(tensor, matrix));
       matrix.scale = await this.#readScale(tensor, (rows * columns) / 4);

@@ -1,4 +1,5 @@
 import type { ConformanceCase, KernelsUnderTest } from './conformance/arena.ts';
+import { attentionF32Cases } from './conformance/attention-f32.ts';
 import { attentionCases } from './conformance/attention.ts';
 import { elementwiseCases } from './conformance/elementwise.ts';
 import { f16Cases } from './conformance/f16.ts';
@@ -31,6 +32,7 @@ export function conformanceCases(seed = 1): ConformanceCase[] {
     ...ropeCases(seed),
     ...f16Cases(seed),
     ...attentionCases(seed),
+    ...attentionF32Cases(seed),
     ...elementwiseCases(seed),
     ...screenCases(seed),
   ];

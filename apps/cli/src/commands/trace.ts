@@ -1,9 +1,8 @@
 import { traceHeader } from '@bittern/crossval';
-import { type EvaluationMode, type Numerics, prefill } from '@bittern/engine';
+import { type EvaluationMode, matchesGlob, type Numerics, prefill } from '@bittern/engine';
 import { type Command, Option } from 'commander';
 import { engineIdentity } from '../engine-side.ts';
 import { EXIT_CODES_HELP } from '../exit-codes.ts';
-import { matchesGlob } from '../glob.ts';
 import type { Io } from '../io.ts';
 import { type LoadOptions, openModelFile, sha256OfFile } from '../model-file.ts';
 import {

@@ -21,17 +21,17 @@ export async function ownEngine(options: CrossvalOptions, ours: OurModel, io: Io
   // Its own tokenizer, not the one that --tokenizer chooses for us: two sides that share one cannot differ.
   const hasTokenizer = file.gguf.metadata.has('tokenizer.ggml.tokens');
   const { tokenizer } = await loadTokenizer(file, hasTokenizer ? {} : options, io);
-  const load = async (build: Numerics, threads: LoadOptions['threads']) =>
-    engineSide(opening.use(await file.load(build, { ...options, threads })), tokenizer, sha256);
-  const side = opening.use(await load(numerics, options.threads));
+  const load = async (build: Numerics, changes: Partial<LoadOptions> = {}) =>
+    engineSide(opening.use(await file.load(build, { ...options, ...changes })), tokenizer, sha256);
+  const side = opening.use(await load(numerics));
   const variants: NoiseVariant[] = [{ name: `${numerics} ${mode}`, side, mode }];
   if (options.calibrate) {
     const otherMode = mode === 'sequential' ? 'batch-all' : 'sequential';
     const otherBuild = numerics === 'avx2' ? 'avx512' : 'avx2';
     const [again, threads, build] = [
-      opening.use(await load(numerics, options.threads)),
-      opening.use(await load(numerics, 2)),
-      opening.use(await load(otherBuild, options.threads)),
+      opening.use(await load(numerics)),
+      opening.use(await load(numerics, { threads: 2 })),
+      opening.use(await load(otherBuild)),
     ];
     variants.push(
       { name: `${numerics} ${otherMode}`, side: again, mode: otherMode },

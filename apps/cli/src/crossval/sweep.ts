@@ -49,7 +49,7 @@ export interface SweepDefaults {
   readonly referenceModel?: string;
   readonly referenceNumerics?: Numerics;
   readonly cppBackend?: Backend;
-  readonly threads: number | 'auto';
+  readonly threads?: number | 'auto';
 }
 
 /** Every combination of models, prompts, modes and references, in this order. */
@@ -117,8 +117,8 @@ function optionsOf(
     model: model.file,
     layout: model.layout ?? '128x32',
     tl1Kernel: 'transcode',
-    threads,
     tracePositions: 16,
+    ...(threads === undefined ? {} : { threads }),
     ...(model.tl1Tiling === undefined ? {} : { tl1Tiling: model.tl1Tiling }),
     ...(model.tokenizer === undefined ? {} : { tokenizer: model.tokenizer }),
     ...(prompt === undefined ? {} : { prompt: [prompt.text] }),
