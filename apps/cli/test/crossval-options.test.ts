@@ -92,6 +92,28 @@ describe('the document', () => {
     expect(document).toMatchObject({ status: 'not-compared', backend: null, metrics: { token_count: 0 } });
   });
 
+  test.runIf(process.platform === 'linux' && process.arch === 'x64')(
+    'of a llama.cpp that runs, with its reports: operations both ways, noise and bisect',
+    async () => {
+      const folder = await temporaryFolder();
+      const [html, junit] = ['r.html', 'r.xml'].map((name) => join(folder, name));
+      const argv = ['-m', TINY_MODEL, '--cpp-backend', 'llama', '-p', PROMPT, 'def', '-n', '2', '--mode', 'sequential'];
+      const more = ['--per-op', '--bisect', '--calibrate', '--html', html!, '--junit', junit!];
+      const { code, document } = await documentOf([...argv, ...more]);
+      expect(code).toBe(0);
+      expect(document).toMatchObject({ status: 'ok', backend: 'llama', notInstalled: [], bisect: [null] });
+      const [ladder] = document.ladders;
+      expect(ladder!.cases.map(({ id }) => id)).toEqual(['p0.sequential', 'p1.sequential']);
+      // Ours on llama.cpp's inputs, one token at a time: every bit. Its own on ours, as a batch: nearly.
+      expect(ladder!.operations!.compared).toBeGreaterThan(300);
+      expect(ladder!.operations!.inexact).toEqual([]);
+      expect(document.forcedOperations!.length).toBeGreaterThan(20);
+      expect(document.forcedOperations!.every(({ passed }) => passed)).toBe(true);
+      expect(ladder!.noise.map(({ what }) => what)).toEqual(['llama.cpp sequential against llama.cpp batch-all']);
+      for (const file of [html!, junit!]) expect(await readFile(file, 'utf8')).toContain('operation by operation');
+    },
+  );
+
   test('the schema refuses what is not there', () => {
     expect(validate({ format: 'bittern-crossval', version: 1, status: 'ok' })).toBe(false);
   });

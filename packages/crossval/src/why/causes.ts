@@ -8,6 +8,7 @@ export type CauseId =
   | 'swapped-tensors'
   | 'weight-values'
   | 'activation-quantization'
+  | 'fused-rounding'
   | 'norm-epsilon'
   | 'norm-gamma'
   | 'rope-base'
@@ -108,6 +109,12 @@ export const CAUSES: Readonly<Record<CauseId, CauseDescription>> = {
     title: 'activations are quantized in another way (rounding, scale or floor)',
     needs: 'all ternary products differ on equal inputs, and remain near',
     confirm: 'bittern crossval --per-op: only matrix products are inexact',
+  },
+  'fused-rounding': {
+    title: 'a compiler fused the rounding of activations, as GCC does and Clang does not',
+    needs:
+      'a ternary product differs on equal inputs, only in rows with an activation whose tie is made by its rounding to f32',
+    confirm: 'bittern preflight --backend bitnet --verbose: which compiler built it',
   },
   'norm-epsilon': {
     title: 'the epsilon of the norm, or its kind, differs',

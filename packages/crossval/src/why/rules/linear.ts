@@ -3,6 +3,7 @@ import { sameShape } from '../../trace/tap-layout.ts';
 import type { Finding } from '../causes.ts';
 import { cosineBetween, differingColumns, relativeError, scaleBetween, short } from '../measure.ts';
 import { alike, type Scene, tensorOf } from '../scene.ts';
+import { fusedRoundingCauses } from './fused-rounding.ts';
 
 /** Products that are wrong on equal inputs, each tensor once. */
 interface BrokenProducts {
@@ -28,7 +29,7 @@ function stepsOf({ mode, ids }: OperationTable, seen: ReadonlySet<number>): numb
 /** A ternary product differs on equal inputs. */
 export async function linearCauses(scene: Scene): Promise<Finding[]> {
   const { theirs, mine, layout, first, located, operations } = scene;
-  const findings: Finding[] = [];
+  const findings: Finding[] = await fusedRoundingCauses(scene);
   const { factor, residual } = scaleBetween(theirs, mine);
   const cosine = cosineBetween(theirs, mine);
   const columns = differingColumns(theirs, mine, layout.width);
