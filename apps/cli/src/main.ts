@@ -10,6 +10,8 @@ import { addRunCommand } from './commands/run.ts';
 import { addScoreCommand } from './commands/score.ts';
 import { addSetupCppAutoCommand } from './commands/setup-cpp-auto.ts';
 import { addTokenizeCommand } from './commands/tokenize.ts';
+import { addTraceCommand } from './commands/trace.ts';
+import { addTraceDiffCommand } from './commands/trace-diff.ts';
 import { codeOf, messageOf } from './errors.ts';
 import { EXIT_CODES, EXIT_CODES_HELP, type ExitCode, exitCodeOf } from './exit-codes.ts';
 import type { Io } from './io.ts';
@@ -28,7 +30,7 @@ export async function main(argv: readonly string[], io: Io): Promise<ExitCode> {
     .description('Runs BitNet b1.58 models, with the bits of bitnet.cpp.')
     .version(VERSION)
     .exitOverride()
-    // `fetch-cpp --version 3.22.1` is not ours.
+    // Options behind a sub-command are the sub-command's, also where both have one of that name: `fetch-cpp --version 3.22.1`.
     .enablePositionalOptions()
     .configureOutput({
       writeOut: (text) => {
@@ -50,6 +52,8 @@ export async function main(argv: readonly string[], io: Io): Promise<ExitCode> {
   addInspectCommand(program, io, setExitCode);
   addCompatCheckCommand(program, io, setExitCode);
   addCrossvalCommand(program, io, setExitCode);
+  addTraceCommand(program, io);
+  addTraceDiffCommand(program, io, setExitCode);
   addPreflightCommand(program, io, setExitCode);
   addSetupCppAutoCommand(program, io);
   addFetchCppCommand(program, io, setExitCode);

@@ -146,20 +146,21 @@ export function* forward(
     quantize(embeddingLength);
     linear(w.ffnGate, s.gate, `ffn_gate-${layer}`);
     yield;
-    linear(w.ffnUp, s.up); // its tap follows the activation's
+    linear(w.ffnUp, s.up);
     yield;
     const shape = [n, feedForwardLength];
+    const up = taps?.hold(`ffn_up-${layer}`, shape, s.up) ?? s.up; // its tap follows the activation's
     const count = n * feedForwardLength;
     if (config.activation === 'silu') {
       kernels.siluGate(s.gate, s.up, count, lanes, s.gate, taps?.activated ?? 0);
       taps?.emit(`ffn_silu-${layer}`, shape, taps.activated);
-      taps?.emit(`ffn_up-${layer}`, shape, s.up);
+      taps?.emit(`ffn_up-${layer}`, shape, up);
       taps?.emit(`ffn_sub_out-${layer}`, shape, s.gate);
     } else {
       kernels.reluSquaredGate(s.gate, s.up, count, s.gate, taps?.activated ?? 0, taps?.squared ?? 0);
       taps?.emit(`ffn_relu-${layer}`, shape, taps.activated);
       taps?.emit(`ffn_sqr(relu)-${layer}`, shape, taps.squared);
-      taps?.emit(`ffn_up-${layer}`, shape, s.up);
+      taps?.emit(`ffn_up-${layer}`, shape, up);
       taps?.emit(`ffn_out-${layer}`, shape, s.gate);
     }
     norm(s.gate, w.ffnSubNorm, feedForwardLength, `norm-${layer}`, `ffn_sub_norm-${layer}`);

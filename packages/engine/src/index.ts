@@ -31,6 +31,6 @@ export { type EvaluateOptions, type NotFinite, type ScreenedSession, Session } f
 export type { TextCodec } from './text-codec.ts';
 export { TL1_KERNELS, type Tl1Kernel, type Tl1Tilings } from './tl1.ts';
 export type { Logits, TopLogits } from './top-logits.ts';
-export type { OnTap, Tap } from './trace.ts';
+export type { FeedTap, OnTap, Tap } from './trace.ts';
 export type { LoadProgress } from './weights.ts';
 export { I2S_LAYOUTS, type I2sLayout, type KernelChoice, type KernelCounter, type Tl1Tiling } from '@bittern/kernels';

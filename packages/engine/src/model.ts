@@ -54,8 +54,11 @@ export interface LoadModelOptions {
    * that compute only the logits that can be among the largest: see {@link Model.createSession}.
    */
   readonly head?: HeadKind;
-  /** Default `auto`: the fastest that is exact here. Results are the same. */
-  readonly kernels?: KernelVariant | 'auto';
+  /**
+   * Default `auto`: the fastest that is exact here. Results are the same. Or kernels of yours, already loaded: the model
+   * disposes them, and `threads` and `revectorize` are theirs.
+   */
+  readonly kernels?: KernelVariant | 'auto' | WasmKernels;
   /**
    * Default false. True tries V8's experimental revectorizer, for the whole process: faster ternary products where it
    * works (`model.revectorized`). Results are the same.
@@ -143,17 +146,20 @@ export async function loadModel(
   refuseUnknownOptions(options, KNOWN_OPTIONS);
   refuseUnlessOneOf('numerics', numerics, NUMERICS);
   refuseUnlessOneOf('head', head, HEAD_KINDS);
-  refuseUnlessOneOf('kernels', variant, ['auto', ...KERNEL_VARIANTS]);
+  if (typeof variant === 'string') refuseUnlessOneOf('kernels', variant, ['auto', ...KERNEL_VARIANTS]);
 
   const gguf = isGgufFile(source) ? source : await openGguf(source, signal ? { signal } : {});
   const { i2sLayout = gguf.i2sLayout } = options;
   refuseUnlessOneOf('i2sLayout', i2sLayout, I2S_LAYOUTS);
   const config = requireRunnable(gguf, { tl1Tiling, tl1Kernel, head }, onWarning);
-  const kernels = await loadKernels({
-    variant,
-    threads: threads === 'auto' ? threadsFor(gguf.source.sizeBytes) : threads,
-    revectorize,
-  });
+  const kernels =
+    typeof variant === 'object'
+      ? variant
+      : await loadKernels({
+          variant,
+          threads: threads === 'auto' ? threadsFor(gguf.source.sizeBytes) : threads,
+          revectorize,
+        });
   try {
     const weights = await loadWeights(gguf, config, kernels, {
       i2sLayout,

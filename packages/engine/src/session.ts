@@ -13,7 +13,7 @@ import { encodeSession, type RestoredSession, type SavedSession } from './sessio
 import type { TextCodec } from './text-codec.ts';
 import type { Tl1Kernel } from './tl1.ts';
 import type { Logits, TopLogits } from './top-logits.ts';
-import { type OnTap, StepTaps, type Tap, type TapSelection } from './trace.ts';
+import { type FeedTap, type OnTap, StepTaps, type Tap, type TapSelection } from './trace.ts';
 import type { Weights } from './weights.ts';
 
 /** @typeParam Row - what is given for a position: all logits, or those of a {@link ScreenedSession} */
@@ -38,6 +38,8 @@ export interface EvaluateOptions<Row extends Logits = Float32Array> {
   readonly onTap?: OnTap;
   /** Globs (`*`, `?`) of the names of the nodes that `onTap` wants, such as `['l_out-*', 'result_norm']`. Default: all. */
   readonly taps?: readonly string[];
+  /** With `onTap`: values that take the place of a node's result, for what follows. Asked of all nodes, whatever `taps` says. */
+  readonly feedTap?: FeedTap;
   /**
    * Checked before each micro-batch, and within one of several tokens after each part of a layer, at most every few
    * milliseconds, after a turn of the event loop. A rejected call leaves the session as it was.
@@ -156,7 +158,7 @@ export class Session<Row extends Logits = Float32Array> implements SessionSettin
    * @throws {RangeError} for no ids or one outside the vocabulary
    */
   async evaluate(ids: readonly number[], options: EvaluateOptions<Row> = {}): Promise<Row> {
-    refuseUnknownOptions(options, ['logits', 'into', 'onLogits', 'onTap', 'taps', 'signal']);
+    refuseUnknownOptions(options, ['logits', 'into', 'onLogits', 'onTap', 'taps', 'feedTap', 'signal']);
     this.#check();
     const own = ids.slice(); // the caller's may change while this waits
     this.checkIds(own);
@@ -171,7 +173,7 @@ export class Session<Row extends Logits = Float32Array> implements SessionSettin
    * @throws as {@link Session.evaluate}; if it is aborted, the prefix stays
    */
   async prompt(ids: readonly number[], options: Omit<EvaluateOptions<Row>, 'logits'> = {}): Promise<Row> {
-    refuseUnknownOptions(options, ['into', 'onLogits', 'onTap', 'taps', 'signal']);
+    refuseUnknownOptions(options, ['into', 'onLogits', 'onTap', 'taps', 'feedTap', 'signal']);
     this.#check();
     return this.#prompt(ids, options);
   }
@@ -330,7 +332,7 @@ export class Session<Row extends Logits = Float32Array> implements SessionSettin
   async #prompt(ids: readonly number[], options: EvaluateOptions<Row>): Promise<Row> {
     const own = ids.slice();
     this.#checkVocabulary(own);
-    this.#checkRows(options);
+    this.#checkOptions(options);
     if (own.length > this.contextLength) throw this.#contextFull(own.length, 0);
     options.signal?.throwIfAborted();
     const kept = this.#tokens.reusable(own);
@@ -340,9 +342,9 @@ export class Session<Row extends Logits = Float32Array> implements SessionSettin
 
   /** @param origin - micro-batches end at multiples of 512 from here */
   async #evaluate(ids: readonly number[], origin: number, options: EvaluateOptions<Row>): Promise<Row> {
-    const { logits = 'last', onTap, taps: patterns = ['*'], signal } = options;
+    const { logits = 'last', onTap, taps: patterns = ['*'], feedTap: feed, signal } = options;
     this.#checkDisposed(); // a generation may have been left behind
-    this.#checkRows(options);
+    this.#checkOptions(options);
     signal?.throwIfAborted();
     const before = this.position;
     const end = before + ids.length;
@@ -358,7 +360,7 @@ export class Session<Row extends Logits = Float32Array> implements SessionSettin
         const onRow = (row: Logits, position: number): void => {
           last = this.#takeRow(row, position, position === end - 1, options);
         };
-        const selection = onTap && { onTap, patterns };
+        const selection = onTap && { onTap, patterns, feed };
         await this.#run(ids.slice(from - before, to - before), wanted, this.#screenedHead, selection, onRow, signal);
       }
     } catch (error) {
@@ -390,8 +392,9 @@ export class Session<Row extends Logits = Float32Array> implements SessionSettin
     return last as Row;
   }
 
-  /** What {@link Session.evaluate} checks of the rows that are asked for. */
-  #checkRows({ logits = 'last', into }: EvaluateOptions<Row>): void {
+  /** What {@link Session.evaluate} checks of its options, before anything is evaluated. */
+  #checkOptions({ logits = 'last', into, onTap, feedTap }: EvaluateOptions<Row>): void {
+    if (feedTap && !onTap) throw new TypeError('feedTap needs onTap: operations are fed at their taps.');
     refuseUnlessOneOf('logits', logits, ['all', 'last']);
     const { vocabSize } = this.#model.config;
     if (this.topK !== undefined) {

@@ -17,12 +17,23 @@ export interface Tap {
 
 export type OnTap = (tap: Tap) => void;
 
+/**
+ * Teacher forcing: the values that take the place of an operation's result after its tap, before the next operation reads
+ * it; undefined leaves it. Of as many values as the tap's.
+ */
+export type FeedTap = (tap: Omit<Tap, 'data'>) => Float32Array | undefined;
+
 /** Which nodes are tapped, and who receives them. */
 export interface TapSelection {
   readonly onTap: OnTap;
   /** Globs (`*`, `?`) of names; one that fits is enough. */
   readonly patterns: readonly string[];
+  /** Also asked of the nodes that no pattern fits. */
+  readonly feed?: FeedTap | undefined;
 }
+
+/** What is written there is lost: the kernels take 0 for nothing. */
+const NOT_KEPT: Pointer = 0;
 
 /**
  * The taps of one micro-batch: gives them their occurrence numbers, and holds the buffers for values that are
@@ -30,8 +41,8 @@ export interface TapSelection {
  */
 export class StepTaps {
   readonly normalized: Pointer; // f32 [count, width]: a norm before its weight
-  readonly scores: Pointer; // f32 [heads, count, cells], or 0
-  readonly probabilities: Pointer; // f32 [heads, count, cells], or 0
+  readonly scores: Pointer; // f32 [heads, count, cells], or NOT_KEPT
+  readonly probabilities: Pointer; // f32 [heads, count, cells], or NOT_KEPT
   readonly activated: Pointer; // f32 [count, width]
   readonly squared: Pointer; // f32 [count, width]
   readonly #kernels: WasmKernels;
@@ -65,24 +76,37 @@ export class StepTaps {
     this.normalized = this.#buffers;
     this.activated = this.normalized + rowBytes;
     this.squared = this.activated + rowBytes;
-    this.scores = wantsScores ? this.squared + rowBytes : 0;
-    this.probabilities = wantsScores ? this.scores + scoreBytes : 0;
+    this.scores = wantsScores ? this.squared + rowBytes : NOT_KEPT;
+    this.probabilities = wantsScores ? this.scores + scoreBytes : NOT_KEPT;
   }
 
   emit(name: string, shape: readonly number[], values: Pointer | Float32Array): void {
+    const place = this.#place(name, shape);
+    if (this.#wants(name)) {
+      const data = typeof values === 'number' ? this.#read(values, countOf(shape)) : values;
+      this.#selection.onTap({ ...place, data });
+    }
+    // What nobody looks at is fed all the same: the next operation reads it.
+    if (typeof values === 'number') this.#feedInto(values, place, countOf(shape));
+  }
+
+  /**
+   * The values of a node whose tap comes later, after an operation that reads it: they are fed now.
+   *
+   * @returns what to emit under the same name
+   */
+  hold(name: string, shape: readonly number[], values: Pointer): Pointer | Float32Array {
+    if (this.#selection.feed === undefined) return values;
+    const data = this.#read(values, countOf(shape));
     const occurrence = this.#seen.get(name) ?? 0;
-    this.#seen.set(name, occurrence + 1);
-    if (!this.#wants(name)) return;
-    const leadingOnes = shape.findIndex((length) => length !== 1);
-    const dropped = Math.min(leadingOnes < 0 ? shape.length : leadingOnes, shape.length - 2);
-    const count = shape.reduce((product, length) => product * length, 1);
-    const data = typeof values === 'number' ? this.#read(values, count) : values;
-    this.#selection.onTap({ name, occurrence, step: this.#step, shape: shape.slice(dropped), data });
+    const place = { name, occurrence, step: this.#step, shape: withoutLeadingOnes(shape) };
+    this.#feedInto(values, place, data.length);
+    return data;
   }
 
   /** Values [count, heads, headDim] as the reference's node has them: [heads, count, headDim]. */
   emitByHead(name: string, count: number, heads: number, headDim: number, values: Pointer): void {
-    if (!this.#wants(name)) return this.emit(name, [], 0);
+    if (!this.#wants(name)) return this.emit(name, [], NOT_KEPT);
     const source = this.#read(values, count * heads * headDim);
     const byHead = new Float32Array(source.length);
     for (let head = 0; head < heads; head++) {
@@ -102,8 +126,36 @@ export class StepTaps {
     return this.#selection.patterns.some((pattern) => matchesGlob(pattern, name));
   }
 
+  #place(name: string, shape: readonly number[]): Omit<Tap, 'data'> {
+    const occurrence = this.#seen.get(name) ?? 0;
+    this.#seen.set(name, occurrence + 1);
+    return { name, occurrence, step: this.#step, shape: withoutLeadingOnes(shape) };
+  }
+
+  #feedInto(pointer: Pointer, place: Omit<Tap, 'data'>, length: number): void {
+    const { feed } = this.#selection;
+    if (feed === undefined || pointer === NOT_KEPT) return;
+    const fed = feed(place);
+    if (fed === undefined) return;
+    if (fed.length !== length) {
+      throw new RangeError(`${place.name} was fed ${fed.length} values; it has ${length}.`);
+    }
+    this.#kernels.flush();
+    this.#kernels.memory.f32(pointer, length).set(fed);
+  }
+
   #read(values: Pointer, count: number): Float32Array {
     this.#kernels.flush();
     return this.#kernels.memory.f32(values, count).slice();
   }
+}
+
+function countOf(shape: readonly number[]): number {
+  return shape.reduce((product, length) => product * length, 1);
+}
+
+/** Down to two dimensions. */
+function withoutLeadingOnes(shape: readonly number[]): readonly number[] {
+  const leadingOnes = shape.findIndex((length) => length !== 1);
+  return shape.slice(Math.min(leadingOnes < 0 ? shape.length : leadingOnes, shape.length - 2));
 }

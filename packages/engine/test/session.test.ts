@@ -1,5 +1,15 @@
+import { loadKernels, type WasmKernels } from '@bittern/kernels';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { argmax, generate, loadModel, type Model, prefill, type Session, type Tap } from '../src/index.ts';
+import {
+  argmax,
+  type FeedTap,
+  generate,
+  loadModel,
+  type Model,
+  prefill,
+  type Session,
+  type Tap,
+} from '../src/index.ts';
 import { tinyBytes } from './fixtures.ts';
 import { compute, digest, trace } from './parity.ts';
 
@@ -379,4 +389,85 @@ describe('generate', () => {
     const onLogits = (): void => controller.abort(reason);
     await expect(continued({ signal: controller.signal, onLogits })).rejects.toBe(reason);
   });
+});
+
+describe('teacher forcing', () => {
+  /** Every tap of a batch by name and occurrence. */
+  async function tapsOf(
+    session: Session,
+    feed?: FeedTap,
+    patterns: readonly string[] = ['*'],
+  ): Promise<Map<string, Float32Array>> {
+    const taps = new Map<string, Float32Array>();
+    session.reset();
+    await session.evaluate(PROMPT, {
+      logits: 'all',
+      taps: patterns,
+      onTap: ({ name, occurrence, data }) => taps.set(`${name}#${occurrence}`, data),
+      ...(feed && { feedTap: feed }),
+    });
+    return taps;
+  }
+
+  test('its own values change nothing', async () => {
+    using session = model.createSession();
+    const own = await tapsOf(session);
+    const fed = await tapsOf(session, ({ name, occurrence }) => own.get(`${name}#${occurrence}`));
+    expect([...fed].map(([name, data]) => [name, digest(data)])).toEqual(
+      [...own].map(([name, data]) => [name, digest(data)]),
+    );
+  });
+
+  test('what is fed takes the place of a result for all that follows, and not of its own tap', async () => {
+    using session = model.createSession();
+    const own = await tapsOf(session);
+    // ffn_up is tapped after the activation that reads it.
+    for (const at of ['inp_embd#0', 'Qcur-1#1', 'attn_norm-2#0', 'ffn_up-1#0', 'l_out-2#0']) {
+      const fed = await tapsOf(session, ({ name, occurrence }) =>
+        `${name}#${occurrence}` === at ? own.get(at)!.map((value) => value * 2) : undefined,
+      );
+      expect(digest(fed.get(at)!)).toBe(digest(own.get(at)!));
+      expect(digest(fed.get('result_output#0')!)).not.toBe(digest(own.get('result_output#0')!));
+    }
+  });
+
+  test('nodes that nobody taps are fed, too', async () => {
+    using session = model.createSession();
+    const own = await tapsOf(session);
+    for (const at of ['inp_embd#0', 'Qcur-1#1', 'ffn_up-1#0', 'l_out-2#0']) {
+      const feed: FeedTap = ({ name, occurrence }) =>
+        `${name}#${occurrence}` === at ? own.get(at)!.map((value) => value * 2) : undefined;
+      const all = await tapsOf(session, feed);
+      const some = await tapsOf(session, feed, ['result_*']);
+      expect([...some.keys()]).toEqual(['result_norm#0', 'result_output#0']);
+      expect(digest(some.get('result_output#0')!)).toBe(digest(all.get('result_output#0')!));
+    }
+    // Scores that nobody taps are not kept, so there is nothing to feed into.
+    await tapsOf(
+      session,
+      ({ name, shape }) => (/^kq(?:_soft_max_ext)?-/.test(name) ? new Float32Array(shape.length) : undefined),
+      ['inp_embd'],
+    );
+  });
+
+  test('is refused without taps, and with values that do not fit', async () => {
+    using session = model.createSession();
+    await expect(session.evaluate(PROMPT, { feedTap: () => undefined })).rejects.toThrow(TypeError);
+    await expect(tapsOf(session, () => new Float32Array(3))).rejects.toThrow(RangeError);
+    expect(session.position).toBe(0);
+  });
+});
+
+test('kernels of the caller run the model, wrapped or not', async () => {
+  const plain = await loadKernels();
+  const wrapped: WasmKernels = Object.defineProperties({}, Object.getOwnPropertyDescriptors(plain)) as WasmKernels;
+  let calls = 0;
+  wrapped.i2sGemm = (...args) => {
+    calls++;
+    plain.i2sGemm(...args);
+  };
+  using own = await loadModel(tinyBytes(), { kernels: wrapped });
+  using session = own.createSession();
+  expect(await rows(session, PROMPT)).toEqual(await freshRows(PROMPT));
+  expect(calls).toBe(4 * 7); // layers, matrices
 });

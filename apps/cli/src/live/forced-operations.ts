@@ -6,7 +6,7 @@ import { bitnetName, bitnetTap, withRows } from './mainline-taps.ts';
 export const OPERATION_TOLERANCE = 1e-6;
 
 /** One operation in all layers, each computed by llama.cpp from the inputs that our engine had. */
-export interface OperationError {
+export interface ForcedOperation {
   /** Without the layer: `Qcur`, and `Qcur (1)` for the second of that name. */
   readonly operation: string;
   /** Nodes that were compared. */
@@ -32,7 +32,7 @@ export async function compareForcedOperations(
   backend: Backend,
   ids: readonly number[],
   signal: AbortSignal,
-): Promise<OperationError[]> {
+): Promise<ForcedOperation[]> {
   const mode = 'batch-all';
   const { hooks } = backend.info;
   const taps = new Map<string, TraceTap & { readonly data: Float32Array }>();
@@ -79,7 +79,7 @@ function judge(
   operation: string,
   nodes: readonly BackendNode[],
   valuesOf: (node: BackendNode) => readonly [theirs: Float32Array, ours: Float32Array],
-): OperationError {
+): ForcedOperation {
   let [values, differing, worst, worstNode] = [0, 0, 0, nodes[0]!.name];
   for (const node of nodes) {
     const [theirs, ours] = valuesOf(node);
