@@ -121,7 +121,7 @@ export class RunState {
       throw error;
     }
     const ratio = kernels.ropeRatio(ropeFreqBase, headDim);
-    kernels.ropeTable(0, contextLength, headDim, ratio, this.cosines, this.sines);
+    kernels.ropeTable(0, contextLength, headDim, ratio, 0, this.cosines, this.sines);
   }
 
   /** Zeroes the cache from cell `position` on: attention reads unused cells, and they must be zero. */

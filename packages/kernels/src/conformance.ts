@@ -1,5 +1,6 @@
 import type { ConformanceCase, KernelsUnderTest } from './conformance/arena.ts';
 import { attentionCases } from './conformance/attention.ts';
+import { blockCases } from './conformance/blocks.ts';
 import { elementwiseCases } from './conformance/elementwise.ts';
 import { f16Cases } from './conformance/f16.ts';
 import { normCases } from './conformance/norm.ts';
@@ -31,5 +32,6 @@ export function conformanceCases(seed = 1): ConformanceCase[] {
     ...f16Cases(seed),
     ...attentionCases(seed),
     ...elementwiseCases(seed),
+    ...blockCases(seed),
   ];
 }

@@ -36,6 +36,22 @@ type SharedOperation =
   | 'quantizeRowsTl1'
   | 'tl1Gemv';
 
+/** And those for the architecture and the types of llama.cpp. */
+type SharedLlamaOperation =
+  | 'ropeNorm'
+  | 'addToRows'
+  | 'multiplyBy'
+  | 'quantizeRowsQ8_0'
+  | 'quantizeRowsQ8K'
+  | 'roundToBf16'
+  | 'f32Gemv'
+  | 'f32Gemm'
+  | 'bf16Gemm'
+  | 'q8_0Gemm'
+  | 'q4_0Gemm'
+  | 'q6KGemm'
+  | 'tq2_0Gemm';
+
 /**
  * Their arguments: i for an i32 word, f for an f32 one, s for the scratch, which each thread has of its own. The place in
  * the list is the operation's code in assembly/team.ts.
@@ -60,6 +76,25 @@ const OPERATIONS: Readonly<Record<SharedOperation, string>> = {
   quantizeRowsTl1: 'iiiiiii',
   tl1Gemv: 'iiiifiiis',
 };
+
+/** The same for these; the place in the list and 32 are the code. */
+const LLAMA_OPERATIONS: Readonly<Record<SharedLlamaOperation, string>> = {
+  ropeNorm: 'iiiiiiii',
+  addToRows: 'iiiii',
+  multiplyBy: 'iif',
+  quantizeRowsQ8_0: 'iiiiii',
+  quantizeRowsQ8K: 'iiiiiii',
+  roundToBf16: 'iii',
+  f32Gemv: 'iiiiiii',
+  f32Gemm: 'iiiiiiiii',
+  bf16Gemm: 'iiiiiiiii',
+  q8_0Gemm: 'iiiiiiiii',
+  q4_0Gemm: 'iiiiiiiii',
+  q6KGemm: 'iiiiiiiii',
+  tq2_0Gemm: 'iiiiiiiiii',
+};
+
+const FIRST_LLAMA_CODE = 32;
 
 const PROGRAM_WORDS = 1 << 16;
 const TEAM_BYTES = 256; // shared words of assembly/team.ts
@@ -87,7 +122,7 @@ interface TeamWorker {
 export class ThreadTeam {
   readonly threads: number;
   /** The shared operations: each records its call. */
-  readonly operations: Pick<KernelExports, SharedOperation>;
+  readonly operations: Pick<KernelExports, SharedOperation | SharedLlamaOperation>;
   readonly #exports: TeamExports;
   readonly #memory: KernelMemory;
   readonly #team: Pointer;
@@ -127,12 +162,13 @@ export class ThreadTeam {
     this.#words = memory.i32(this.#program, PROGRAM_WORDS);
     this.#reals = memory.f32(this.#program, PROGRAM_WORDS);
     this.#maySleep = typeof (globalThis as { document?: unknown }).document === 'undefined'; // a page may not block
-    const names = Object.keys(OPERATIONS) as SharedOperation[];
-    const entries = names.map((name, code) => [
-      name,
-      (...args: number[]) => this.#record(code, OPERATIONS[name], args),
-    ]);
-    this.operations = Object.fromEntries(entries) as Pick<KernelExports, SharedOperation>;
+    const record = (operations: Readonly<Record<string, string>>, firstCode: number) =>
+      Object.entries(operations).map(([name, signature], index) => [
+        name,
+        (...args: number[]) => this.#record(firstCode + index, signature, args),
+      ]);
+    const entries = [...record(OPERATIONS, 0), ...record(LLAMA_OPERATIONS, FIRST_LLAMA_CODE)];
+    this.operations = Object.fromEntries(entries) as Pick<KernelExports, SharedOperation | SharedLlamaOperation>;
   }
 
   /** Scratch of thread 0. */
