@@ -1,5 +1,7 @@
 import { attentionScratchBytes, type KernelMemory, type Pointer, type WasmKernels } from '@bittern/kernels';
 import type { ModelConfig } from './config.ts';
+import { activationsOf, type MatrixLayout } from './matrix-types.ts';
+import type { Weights } from './weights.ts';
 
 /** The reference evaluates a longer prompt in pieces of this many tokens (n_ubatch); part of the arithmetic. */
 export const MICRO_BATCH = 512;
@@ -19,8 +21,12 @@ export interface SessionBytes {
 }
 
 /** See {@link RunState}. */
-export function sessionBytes(config: ModelConfig, contextLength: number, usesTables: boolean): SessionBytes {
-  const { cache, scratch, ...arrays } = arrayBytes(config, contextLength, usesTables);
+export function sessionBytes(
+  config: ModelConfig,
+  contextLength: number,
+  layouts: ReadonlySet<MatrixLayout>,
+): SessionBytes {
+  const { cache, scratch, ...arrays } = arrayBytes(config, contextLength, layouts);
   return {
     cache: 2 * config.blockCount * cache,
     activations: scratch + Object.values(arrays).reduce((sum, bytes) => sum + bytes, 0),
@@ -31,24 +37,29 @@ export function sessionBytes(config: ModelConfig, contextLength: number, usesTab
 function arrayBytes(
   { embeddingLength, feedForwardLength, headCount, headCountKv, headDim, vocabSize }: ModelConfig,
   contextLength: number,
-  usesTables: boolean,
+  layouts: ReadonlySet<MatrixLayout>,
 ) {
   const n = Math.min(MICRO_BATCH, contextLength);
-  const widest = Math.max(embeddingLength, feedForwardLength);
+  const attentionLength = headCount * headDim;
+  const widest = Math.max(embeddingLength, feedForwardLength, attentionLength);
+  const activations = new Set([...layouts].map(activationsOf));
+  const scalesPerRow = activations.has('Q8_0') ? widest / 32 : activations.has('Q8_K') ? Math.ceil(widest / 256) : 1;
+  const roundedRows = activations.has('BF16') ? n : activations.has('F16') ? 1 : 0;
   const kvLength = headCountKv * headDim;
   const cells = paddedCells(contextLength);
   // The tables of one row (kernels, `tl1Gemv`), or unpacked weights (`i2sGemm`)
-  const linearScratch = usesTables ? 16 * widest : 4 * widest + 256;
+  const linearScratch = layouts.has('tl1-tiles') ? 16 * widest : 4 * widest + 256;
   return {
     x: 4 * n * embeddingLength,
     normed: 4 * n * widest,
     values: n * widest,
-    scales: 4 * n,
-    sums: 4 * n,
-    q: 4 * n * embeddingLength,
+    scales: 4 * n * scalesPerRow,
+    sums: activations.has('Q8_K') ? (n * widest) / 8 : 4 * n,
+    rounded: 4 * roundedRows * widest,
+    q: 4 * n * attentionLength,
     k: 4 * n * kvLength,
     v: 4 * n * kvLength,
-    attended: 4 * n * embeddingLength,
+    attended: 4 * n * attentionLength,
     projected: 4 * n * embeddingLength,
     gate: 4 * n * feedForwardLength,
     up: 4 * n * feedForwardLength,
@@ -69,10 +80,12 @@ export class RunState {
   /** contextLength rounded up to a multiple of 32. */
   readonly cells: number;
   readonly x: Pointer; // [n, embeddingLength]: the residual stream
-  readonly normed: Pointer; // [n, max(embeddingLength, feedForwardLength)]: input of the next matrix product
-  readonly values: Pointer; // int8, the same shape: `normed` quantized
-  readonly scales: Pointer; // [n]
-  readonly sums: Pointer; // int32 [n]
+  readonly normed: Pointer; // [n, widest of embeddingLength, feedForwardLength and headCount * headDim]
+  // Input of the next matrix products, as they want it:
+  readonly values: Pointer; // int8 [n, widest]
+  readonly scales: Pointer; // [n], or for each block of 32 or 256 values
+  readonly sums: Pointer; // int32 [n], or int16 for each 16 values
+  readonly rounded: Pointer; // to bf16 [n, widest], or f16 [1, widest]
   readonly q: Pointer; // [n, headCount, headDim]
   readonly k: Pointer; // [n, headCountKv, headDim]
   readonly v: Pointer; // [n, headCountKv, headDim]
@@ -89,20 +102,20 @@ export class RunState {
   readonly #memory: KernelMemory;
   readonly #pointers: Pointer[] = [];
 
-  /** @param usesTables - whether weights are run by TL1's look-up tables */
-  constructor(config: ModelConfig, kernels: WasmKernels, contextLength: number, usesTables: boolean) {
+  constructor(config: ModelConfig, kernels: WasmKernels, contextLength: number, weights: Weights) {
     const { headDim, blockCount, ropeFreqBase } = config;
     this.#config = config;
     this.#memory = kernels.memory;
     this.contextLength = contextLength;
     this.cells = paddedCells(contextLength);
-    const bytes = arrayBytes(config, contextLength, usesTables);
+    const bytes = arrayBytes(config, contextLength, weights.layouts);
     try {
       this.x = this.#allocate(bytes.x);
       this.normed = this.#allocate(bytes.normed);
       this.values = this.#allocate(bytes.values);
       this.scales = this.#allocate(bytes.scales);
       this.sums = this.#allocate(bytes.sums);
+      this.rounded = this.#allocate(bytes.rounded);
       this.q = this.#allocate(bytes.q);
       this.k = this.#allocate(bytes.k);
       this.v = this.#allocate(bytes.v);
@@ -121,7 +134,7 @@ export class RunState {
       throw error;
     }
     const ratio = kernels.ropeRatio(ropeFreqBase, headDim);
-    kernels.ropeTable(0, contextLength, headDim, ratio, 0, this.cosines, this.sines);
+    kernels.ropeTable(0, contextLength, headDim, ratio, weights.ropeFreqs ?? 0, this.cosines, this.sines);
   }
 
   /** Zeroes the cache from cell `position` on: attention reads unused cells, and they must be zero. */

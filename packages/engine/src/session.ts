@@ -48,7 +48,7 @@ export class Session {
     this.contextLength = contextLength;
     this.#model = model;
     this.#onDispose = onDispose;
-    this.#state = new RunState(model.config, model.kernels, contextLength, model.tl1Kernel === 'lut');
+    this.#state = new RunState(model.config, model.kernels, contextLength, model.weights);
   }
 
   /** Number of tokens in the cache; the next token's position. */
