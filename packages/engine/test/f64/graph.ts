@@ -44,14 +44,30 @@ export function tensorOf(model: F64Model, name: string): F64Tensor {
   return tensor;
 }
 
+/** Sums of `term(weight, value)` over the columns: [x.length, rows of the matrix]. */
+export function sums(
+  { shape, values }: F64Tensor,
+  x: Rows,
+  term: (weight: number, value: number) => number,
+): number[][] {
+  const [count, columns] = shape as [number, number];
+  return x.map((row) => {
+    const out = new Array<number>(count).fill(0);
+    for (let m = 0, at = 0; m < count; m++) {
+      let sum = 0;
+      for (let c = 0; c < columns; c++) sum += term(values[at++]!, row[c]!);
+      out[m] = sum;
+    }
+    return out;
+  });
+}
+
 /** Products with `name.weight`, times `name.scale`, plus `name.bias`. */
 export function linear(model: F64Model, name: string, x: Rows): number[][] {
-  const matrix = rows(tensorOf(model, `${name}.weight`));
   const scale = model.tensors.get(`${name}.scale`)?.values[0] ?? 1;
   const bias = model.tensors.get(`${name}.bias`)?.values;
-  return x.map((row) =>
-    matrix.map((weights, m) => scale * weights.reduce((sum, w, c) => sum + w * row[c]!, 0) + (bias?.[m] ?? 0)),
-  );
+  const products = sums(tensorOf(model, `${name}.weight`), x, (weight, value) => weight * value);
+  return products.map((row) => row.map((sum, m) => scale * sum + (bias?.[m] ?? 0)));
 }
 
 export function norm(model: F64Model, name: string, x: Rows): number[][] {

@@ -25,12 +25,14 @@ const VOCABULARY = 96;
 const HEADS = 4;
 const KV_HEADS = 2;
 
-/** Uniform in -1..1 (a linear congruential generator with 48 bits). */
+/** Uniform in -1..1 (xorshift). */
 function randomNumbers(seed: number): () => number {
-  let state = BigInt(seed);
+  let state = seed;
   return () => {
-    state = (state * 25_214_903_917n + 11n) & 0xffff_ffff_ffffn;
-    return Number(state >> 16n) / 2 ** 31 - 1;
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return state / 2 ** 31;
   };
 }
 
