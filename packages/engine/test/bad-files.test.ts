@@ -215,10 +215,10 @@ describe('a llama model that cannot be run', async () => {
       /attn_k\.bias" is I32/,
     ],
     [
-      'a head of a type that is not supported',
+      'an embedding of a type that is not supported',
       'ENGINE_TENSOR_MISMATCH',
-      (b) => setTensorType(b, 'output.weight', 12),
-      /"output.weight" is Q4_K/,
+      (b) => setTensorType(b, 'token_embd.weight', 25),
+      /"token_embd.weight" is I16/,
     ],
     [
       'tensors of a mixture of experts',

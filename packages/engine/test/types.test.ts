@@ -293,7 +293,7 @@ describe('architecture llama', () => {
     },
   );
 
-  test.each(TYPES)('%s takes the memory that the check says', async (type) => {
+  test.each(TYPES)('%s takes the memory that the check says', { timeout: 60_000 }, async (type) => {
     const bytes = await makeModel({
       linear: type,
       embedding: embeddingFor(type),
@@ -309,7 +309,7 @@ describe('architecture llama', () => {
     expect(others).toBeLessThan(1e6);
   });
 
-  test('TQ1_0 and TQ2_0 of the same weights give the same bits', async () => {
+  test('TQ1_0 and TQ2_0 of the same weights give the same bits', { timeout: 60_000 }, async () => {
     const digests = await Promise.all(
       (['TQ1_0', 'TQ2_0'] as const).map(async (type) => {
         using model = await loadModel(await makeModel({ linear: type, embedding: type }), { threads: 1 });
@@ -319,7 +319,7 @@ describe('architecture llama', () => {
     expect(digests[0]).toBe(digests[1]);
   });
 
-  test('a head of its own is used', async () => {
+  test('a head of its own is used', { timeout: 60_000 }, async () => {
     using tied = await loadModel(await makeModel({ linear: 'F32', embedding: 'F32' }), { threads: 1 });
     using own = await loadModel(await makeModel({ linear: 'F32', embedding: 'F32', output: 'F32' }), { threads: 1 });
     const [a, b] = [await allLogits(tied.createSession(), IDS), await allLogits(own.createSession(), IDS)];
