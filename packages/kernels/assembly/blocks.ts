@@ -9,6 +9,17 @@ export function splatF16(p: usize): v128 {
   return widenF16x4(i32x4.splat(<i32>load<i16>(p)));
 }
 
+/** The f16 at `p` and at each `stride` bytes further on, widened, one a lane. */
+// @ts-ignore: decorator
+@inline
+export function gatherF16x4(p: usize, stride: usize): v128 {
+  let bits = v128.load16_lane(p, i32x4.splat(0), 0);
+  bits = v128.load16_lane(p + stride, bits, 1);
+  bits = v128.load16_lane(p + 2 * stride, bits, 2);
+  bits = v128.load16_lane(p + 3 * stride, bits, 3);
+  return widenF16x4(i32x4.extend_low_i16x8_s(bits));
+}
+
 /** Eight lanes to one sum by halving; `low` has lanes 0 to 3. */
 // @ts-ignore: decorator
 @inline
@@ -36,13 +47,11 @@ export function dotCodes(values: v128, codes: v128, acc: v128): v128 {
   return i32x4.add(acc, addNeighbours(low, high));
 }
 
-/** Sums of four neighbouring products of the 16 i8 at `a` with those at `b`, of any value. */
+/** Sums of four neighbouring products of the 16 i8 at `p`, of any value, with the i16 in `low` and `high`. */
 // @ts-ignore: decorator
 @inline
-export function dotBytes(a: usize, b: usize): v128 {
-  const low = i32x4.dot_i16x8_s(v128.load8x8_s(a), v128.load8x8_s(b));
-  const high = i32x4.dot_i16x8_s(v128.load8x8_s(a, 8), v128.load8x8_s(b, 8));
-  return addNeighbours(low, high);
+export function dotBytes(p: usize, low: v128, high: v128): v128 {
+  return addNeighbours(i32x4.dot_i16x8_s(v128.load8x8_s(p), low), i32x4.dot_i16x8_s(v128.load8x8_s(p, 8), high));
 }
 
 /** Sixteen i8, each times `scale`, as f32 at `out`: exact where the product has at most 24 bits. */

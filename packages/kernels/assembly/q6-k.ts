@@ -17,38 +17,66 @@ function codes(low: v128, high: v128): v128 {
   return v128.or(v128.and(low, i8x16.splat(15)), v128.and(high, i8x16.splat(48)));
 }
 
-/** sum + (dot product of 16 codes less 32 with the 16 values at `v`) * the i8 at `scale`, in four lanes. */
+/** sum + (dot product of 16 codes with `values`, less `less`) * the i8 at `scale`, in four lanes. */
 // @ts-ignore: decorator
 @inline
-function addScaledDot(c: v128, v: usize, scale: usize, sum: v128): v128 {
-  const values = v128.load(v);
-  const zero = i32x4.splat(0);
-  const dot = i32x4.sub(dotCodes(values, c, zero), dotCodes(values, i8x16.splat(32), zero));
+function addScaledDot(c: v128, values: v128, less: v128, scale: usize, sum: v128): v128 {
+  const dot = i32x4.sub(dotCodes(values, c, i32x4.splat(0)), less);
   return i32x4.add(sum, i32x4.mul(dot, i32x4.splat(<i32>load<i8>(scale))));
 }
 
-function dotRow(row: usize, values: usize, scales: usize, blocks: i32): f32 {
-  let low = f32x4.splat(0), high = f32x4.splat(0);
+/**
+ * Two rows `rowBytes` apart, which share the loads of the values; a single row is its own neighbour, with `rowBytes` 0.
+ * The sum of the first is at `out`, of the second at `out2`.
+ */
+function dotRows2(row: usize, rowBytes: usize, values: usize, scales: usize, blocks: i32, out: usize, out2: usize): void {
+  const thirtyTwo = i8x16.splat(32), zero = i32x4.splat(0);
+  let low0 = f32x4.splat(0), high0 = f32x4.splat(0), low1 = f32x4.splat(0), high1 = f32x4.splat(0);
   for (let block = 0; block < blocks; block++, row += 210, scales += 4) {
-    let sum0 = i32x4.splat(0), sum1 = i32x4.splat(0);
-    let a = row, c = row + 128, s = row + 192;
-    for (const end = values + 256; values < end; values += 128, a += 64, c += 32, s += 8) {
-      const a0 = v128.load(a), a1 = v128.load(a, 16), b0 = v128.load(a, 32), b1 = v128.load(a, 48);
-      const c0 = v128.load(c), c1 = v128.load(c, 16);
-      sum0 = addScaledDot(codes(a0, i16x8.shl(c0, 4)), values, s, sum0);
-      sum1 = addScaledDot(codes(a1, i16x8.shl(c1, 4)), values + 16, s + 1, sum1);
-      sum0 = addScaledDot(codes(b0, i16x8.shl(c0, 2)), values + 32, s + 2, sum0);
-      sum1 = addScaledDot(codes(b1, i16x8.shl(c1, 2)), values + 48, s + 3, sum1);
-      sum0 = addScaledDot(codes(i16x8.shr_u(a0, 4), c0), values + 64, s + 4, sum0);
-      sum1 = addScaledDot(codes(i16x8.shr_u(a1, 4), c1), values + 80, s + 5, sum1);
-      sum0 = addScaledDot(codes(i16x8.shr_u(b0, 4), i16x8.shr_u(c0, 2)), values + 96, s + 6, sum0);
-      sum1 = addScaledDot(codes(i16x8.shr_u(b1, 4), i16x8.shr_u(c1, 2)), values + 112, s + 7, sum1);
+    let a0 = i32x4.splat(0), a1 = i32x4.splat(0), b0 = i32x4.splat(0), b1 = i32x4.splat(0);
+    let p = row, c = row + 128, s = row + 192;
+    for (const end = values + 256; values < end; values += 128, p += 64, c += 32, s += 8) {
+      for (let i: usize = 0; i < 2; i++) {
+        // Columns 16i + k, 32 + 16i + k, 64 + ..., 96 + ... of the half; i chooses the lanes
+        const x0 = v128.load(p + 16 * i), x1 = v128.load(p + 32 + 16 * i), xc = v128.load(c + 16 * i);
+        const q = p + rowBytes, qc = c + rowBytes, qs = s + i + rowBytes;
+        const y0 = v128.load(q + 16 * i), y1 = v128.load(q + 32 + 16 * i), yc = v128.load(qc + 16 * i);
+        const v = values + 16 * i, t = s + i;
+        let a = i == 0 ? a0 : a1, b = i == 0 ? b0 : b1;
+        let u = v128.load(v);
+        let less = dotCodes(u, thirtyTwo, zero);
+        a = addScaledDot(codes(x0, i16x8.shl(xc, 4)), u, less, t, a);
+        b = addScaledDot(codes(y0, i16x8.shl(yc, 4)), u, less, qs, b);
+        u = v128.load(v, 32);
+        less = dotCodes(u, thirtyTwo, zero);
+        a = addScaledDot(codes(x1, i16x8.shl(xc, 2)), u, less, t + 2, a);
+        b = addScaledDot(codes(y1, i16x8.shl(yc, 2)), u, less, qs + 2, b);
+        u = v128.load(v, 64);
+        less = dotCodes(u, thirtyTwo, zero);
+        a = addScaledDot(codes(i16x8.shr_u(x0, 4), xc), u, less, t + 4, a);
+        b = addScaledDot(codes(i16x8.shr_u(y0, 4), yc), u, less, qs + 4, b);
+        u = v128.load(v, 96);
+        less = dotCodes(u, thirtyTwo, zero);
+        a = addScaledDot(codes(i16x8.shr_u(x1, 4), i16x8.shr_u(xc, 2)), u, less, t + 6, a);
+        b = addScaledDot(codes(i16x8.shr_u(y1, 4), i16x8.shr_u(yc, 2)), u, less, qs + 6, b);
+        if (i == 0) {
+          a0 = a;
+          b0 = b;
+        } else {
+          a1 = a;
+          b1 = b;
+        }
+      }
     }
-    const scale = f32x4.mul(splatF16(row + 208), v128.load32_splat(scales));
-    low = fma4(scale, f32x4.convert_i32x4_s(sum0), low);
-    high = fma4(scale, f32x4.convert_i32x4_s(sum1), high);
+    const d = v128.load32_splat(scales);
+    const scale0 = f32x4.mul(splatF16(row + 208), d), scale1 = f32x4.mul(splatF16(row + rowBytes + 208), d);
+    low0 = fma4(scale0, f32x4.convert_i32x4_s(a0), low0);
+    high0 = fma4(scale0, f32x4.convert_i32x4_s(a1), high0);
+    low1 = fma4(scale1, f32x4.convert_i32x4_s(b0), low1);
+    high1 = fma4(scale1, f32x4.convert_i32x4_s(b1), high1);
   }
-  return halve8(low, high);
+  store<f32>(out2, halve8(low1, high1));
+  store<f32>(out, halve8(low0, high0));
 }
 
 export function q6KGemm(
@@ -56,11 +84,12 @@ export function q6KGemm(
   out: usize, outStride: i32,
 ): void {
   const blocks = width >> 8;
-  for (let row = rowBegin; row < rowEnd; row++) {
-    const w = weights + <usize>row * <usize>blocks * 210;
-    for (let index = 0; index < count; index++) {
-      const dot = dotRow(w, values + <usize>index * width, scales + ((<usize>index * blocks) << 2), blocks);
-      store<f32>(out + ((<usize>index * outStride + row) << 2), dot);
+  const rowBytes = <usize>blocks * 210;
+  for (let row = rowBegin; row < rowEnd; row += 2) {
+    const apart: usize = row + 1 < rowEnd ? 1 : 0;
+    let v = values, s = scales, target = out + (<usize>row << 2);
+    for (let index = 0; index < count; index++, v += <usize>width, s += <usize>blocks << 2, target += <usize>outStride << 2) {
+      dotRows2(weights + <usize>row * rowBytes, apart * rowBytes, v, s, blocks, target, target + (apart << 2));
     }
   }
 }
