@@ -246,7 +246,7 @@ function dotOf2026(
   for (let b = 0; b < blocks; b++) {
     const block = m.bytes(matrix + (row * blocks + b) * bytes, bytes);
     const own = m.i8(values + index * COLUMNS + 256 * b, 256);
-    const sums = new Array<number>(8).fill(0);
+    const sums = Array.from({ length: 8 }, () => 0);
     for (let c = 0; c < 256; c++) {
       const [h, q] = [c >> 7, c & 127];
       const code = isTernary

@@ -129,12 +129,21 @@ async function checkWeights(
 const ROPE_FREQS = 'rope_freqs.weight';
 
 /** Types that the engine loads besides the ternary ones, and of which it refuses what is not finite. */
-const FLOAT_TYPES: readonly GgmlTypeName[] = ['F32', 'F16', 'BF16', 'Q8_0', 'Q4_0', 'Q6_K', 'TQ1_0', 'TQ2_0'];
+const FLOAT_TYPES: ReadonlySet<GgmlTypeName> = new Set([
+  'F32',
+  'F16',
+  'BF16',
+  'Q8_0',
+  'Q4_0',
+  'Q6_K',
+  'TQ1_0',
+  'TQ2_0',
+]);
 
 /** What the engine loads; a graph of bitnet's ignores a head. */
 function isRead({ name, type }: GgufTensor, config: ModelConfig | undefined): boolean {
   if (name === 'output.weight' && config?.graph === 'bitnet') return false;
-  return isTernary(type) || FLOAT_TYPES.includes(type);
+  return isTernary(type) || FLOAT_TYPES.has(type);
 }
 
 function isTernary(type: GgmlTypeName): boolean {

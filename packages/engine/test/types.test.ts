@@ -78,10 +78,10 @@ function expectWithin(
   expected: f64.Rows,
   bound: (row: number, i: number) => number,
 ): void {
-  expect(actual.length, name).toBe(expected.length);
-  expect(actual.length, name).toBeGreaterThan(0);
+  expect({ name, rows: actual.length }).toEqual({ name, rows: expected.length });
+  expect(actual.length).toBeGreaterThan(0);
   for (const [r, row] of actual.entries()) {
-    expect(row.length, name).toBe(expected[r]!.length);
+    expect({ name, columns: row.length }).toEqual({ name, columns: expected[r]!.length });
     for (const [i, value] of row.entries()) {
       const error = Math.abs(value - expected[r]![i]!);
       if (!(error <= bound(r, i))) {
@@ -92,7 +92,7 @@ function expectWithin(
 }
 
 /** Every node of one step of at most one micro-batch that began at position 0. */
-function checkNodes(model: f64.F64Model, nodes: Nodes, ids: readonly number[]): void {
+function expectNodes(model: f64.F64Model, nodes: Nodes, ids: readonly number[]): void {
   const width = model.number('embedding_length');
   const wide = model.number('feed_forward_length');
   const heads = model.number('attention.head_count');
@@ -268,8 +268,8 @@ async function expectRight(bytes: Bytes): Promise<void> {
   for (const numerics of NUMERICS) {
     using model = await loadModel(bytes, { threads: 1, numerics });
     using session = model.createSession();
-    checkNodes(plain, await traced(session, IDS), IDS);
-    checkNodes(plain, await traced(session, [IDS[0]!]), [IDS[0]!]);
+    expectNodes(plain, await traced(session, IDS), IDS);
+    expectNodes(plain, await traced(session, [IDS[0]!]), [IDS[0]!]);
     const logits = (await allLogits(session, IDS)).map((row) => Array.from(row));
     const types = [...gguf.tensors.values()].filter(({ shape }) => shape.length === 2).map(({ type }) => type);
     const tolerance = toleranceOf(types, model.config.blockCount);
@@ -339,6 +339,6 @@ describe.each(RECORDED.slice(0, 2))('$name in other types', ({ model: url }) => 
     const plain = await f64.readModel(await openGguf(bytes));
     using model = await loadModel(bytes, { threads: 1 });
     using session = model.createSession();
-    checkNodes(plain, await traced(session, IDS), IDS);
+    expectNodes(plain, await traced(session, IDS), IDS);
   });
 });

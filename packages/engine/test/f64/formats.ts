@@ -15,7 +15,7 @@ function rounded(x: number, bits: number, smallest: number): number {
 }
 
 /** The nearest whole number, ties to even. */
-export function even(x: number): number {
+function even(x: number): number {
   const nearest = Math.round(x);
   return Math.abs(x % 1) === 0.5 ? 2 * Math.round(x / 2) : nearest;
 }
@@ -25,7 +25,7 @@ export function toHalf(x: number): number {
   return Math.abs(value) > 65_504 ? Math.sign(x) * Infinity : value;
 }
 
-export function toBrainHalf(x: number): number {
+function toBrainHalf(x: number): number {
   return rounded(x, 8, 2 ** -133);
 }
 

@@ -52,29 +52,29 @@ export function sums(
 ): number[][] {
   const [count, columns] = shape as [number, number];
   return x.map((row) => {
-    const out = new Array<number>(count).fill(0);
+    const out: number[] = [];
     for (let m = 0, at = 0; m < count; m++) {
-      let sum = 0;
-      for (let c = 0; c < columns; c++) sum += term(values[at++]!, row[c]!);
-      out[m] = sum;
+      let total = 0;
+      for (let c = 0; c < columns; c++) total += term(values[at++]!, row[c]!);
+      out.push(total);
     }
     return out;
   });
 }
 
 /** Products with `name.weight`, times `name.scale`, plus `name.bias`. */
-export function linear(model: F64Model, name: string, x: Rows): number[][] {
+function linear(model: F64Model, name: string, x: Rows): number[][] {
   const scale = model.tensors.get(`${name}.scale`)?.values[0] ?? 1;
   const bias = model.tensors.get(`${name}.bias`)?.values;
   const products = sums(tensorOf(model, `${name}.weight`), x, (weight, value) => weight * value);
-  return products.map((row) => row.map((sum, m) => scale * sum + (bias?.[m] ?? 0)));
+  return products.map((row) => row.map((product, m) => scale * product + (bias?.[m] ?? 0)));
 }
 
 export function norm(model: F64Model, name: string, x: Rows): number[][] {
   const weight = tensorOf(model, `${name}.weight`).values;
   const epsilon = Math.fround(model.number('attention.layer_norm_rms_epsilon'));
   return x.map((row) => {
-    const factor = 1 / Math.sqrt(row.reduce((sum, v) => sum + v * v, 0) / row.length + epsilon);
+    const factor = 1 / Math.sqrt(row.reduce((squares, v) => squares + v * v, 0) / row.length + epsilon);
     return row.map((v, i) => v * factor * weight[i]!);
   });
 }
@@ -113,7 +113,7 @@ export function attend(q: Rows, k: Rows, v: Rows, heads: number, kvHeads: number
       const weights = scores.map((score) => Math.exp(score - largest));
       const total = weights.reduce((a, b) => a + b, 0);
       return Array.from({ length: headDim }, (__, d) =>
-        weights.reduce((sum, weight, t) => sum + (weight / total) * v[t]![kv + d]!, 0),
+        weights.reduce((mean, weight, t) => mean + (weight / total) * v[t]![kv + d]!, 0),
       );
     }).flat(),
   );

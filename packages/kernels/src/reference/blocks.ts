@@ -103,7 +103,7 @@ export function dotBlocks(
   const lanes = new Float32Array(8);
   for (let b = 0; b < scales.length; b++) {
     const block = row.subarray(b * type.bytes, (b + 1) * type.bytes);
-    const sums = new Array<number>(8).fill(0);
+    const sums = Array.from({ length: 8 }, () => 0);
     for (const [c, weight] of type.decode(block).entries()) {
       sums[(c >> 2) & 7]! += weight * values[b * type.columns + c]!;
     }
