@@ -7,7 +7,7 @@
 //   16 columns share one of the i8 scales.
 //
 // Range: a code less 32 is -32..31; a lane's sum over a block is at most 8 * 4 * 32 * 128 * 128 = 2^24: exact in f32.
-import { dotCodes, halve8, splatF16, storeScaled } from './blocks';
+import { dotPairs, halve8, splatF16, storeScaled } from './blocks';
 import { fma4 } from './lanes';
 
 /** Codes 0..63 of 16 columns: four low bits, and two high ones where `high` has them, at bits 4 and 5. */
@@ -17,12 +17,14 @@ function codes(low: v128, high: v128): v128 {
   return v128.or(v128.and(low, i8x16.splat(15)), v128.and(high, i8x16.splat(48)));
 }
 
-/** sum + (dot product of 16 codes with `values`, less `less`) * the i8 at `scale`, in four lanes. */
+/**
+ * sum + (products of 16 codes with `values` in pairs, less `less`) * `scale`, in four lanes. A pair is at most 64 * 128 in
+ * magnitude after that, and before it 2 * 63 * 128: i16 holds both.
+ */
 // @ts-ignore: decorator
 @inline
-function addScaledDot(c: v128, values: v128, less: v128, scale: usize, sum: v128): v128 {
-  const dot = i32x4.sub(dotCodes(values, c, i32x4.splat(0)), less);
-  return i32x4.add(sum, i32x4.mul(dot, i32x4.splat(<i32>load<i8>(scale))));
+function addScaledDot(c: v128, values: v128, less: v128, scale: v128, sum: v128): v128 {
+  return i32x4.add(sum, i32x4.dot_i16x8_s(i16x8.sub(dotPairs(values, c), less), scale));
 }
 
 /**
@@ -30,43 +32,44 @@ function addScaledDot(c: v128, values: v128, less: v128, scale: usize, sum: v128
  * The sum of the first is at `out`, of the second at `out2`.
  */
 function dotRows2(row: usize, rowBytes: usize, values: usize, scales: usize, blocks: i32, out: usize, out2: usize): void {
-  const thirtyTwo = i8x16.splat(32), zero = i32x4.splat(0);
+  const thirtyTwo = i8x16.splat(32);
   let low0 = f32x4.splat(0), high0 = f32x4.splat(0), low1 = f32x4.splat(0), high1 = f32x4.splat(0);
   for (let block = 0; block < blocks; block++, row += 210, scales += 4) {
     let a0 = i32x4.splat(0), a1 = i32x4.splat(0), b0 = i32x4.splat(0), b1 = i32x4.splat(0);
     let p = row, c = row + 128, s = row + 192;
     for (const end = values + 256; values < end; values += 128, p += 64, c += 32, s += 8) {
-      for (let i: usize = 0; i < 2; i++) {
-        // Columns 16i + k, 32 + 16i + k, 64 + ..., 96 + ... of the half; i chooses the lanes
-        const x0 = v128.load(p + 16 * i), x1 = v128.load(p + 32 + 16 * i), xc = v128.load(c + 16 * i);
-        const q = p + rowBytes, qc = c + rowBytes, qs = s + i + rowBytes;
-        const y0 = v128.load(q + 16 * i), y1 = v128.load(q + 32 + 16 * i), yc = v128.load(qc + 16 * i);
-        const v = values + 16 * i, t = s + i;
-        let a = i == 0 ? a0 : a1, b = i == 0 ? b0 : b1;
-        let u = v128.load(v);
-        let less = dotCodes(u, thirtyTwo, zero);
-        a = addScaledDot(codes(x0, i16x8.shl(xc, 4)), u, less, t, a);
-        b = addScaledDot(codes(y0, i16x8.shl(yc, 4)), u, less, qs, b);
-        u = v128.load(v, 32);
-        less = dotCodes(u, thirtyTwo, zero);
-        a = addScaledDot(codes(x1, i16x8.shl(xc, 2)), u, less, t + 2, a);
-        b = addScaledDot(codes(y1, i16x8.shl(yc, 2)), u, less, qs + 2, b);
-        u = v128.load(v, 64);
-        less = dotCodes(u, thirtyTwo, zero);
-        a = addScaledDot(codes(i16x8.shr_u(x0, 4), xc), u, less, t + 4, a);
-        b = addScaledDot(codes(i16x8.shr_u(y0, 4), yc), u, less, qs + 4, b);
-        u = v128.load(v, 96);
-        less = dotCodes(u, thirtyTwo, zero);
-        a = addScaledDot(codes(i16x8.shr_u(x1, 4), i16x8.shr_u(xc, 2)), u, less, t + 6, a);
-        b = addScaledDot(codes(i16x8.shr_u(y1, 4), i16x8.shr_u(yc, 2)), u, less, qs + 6, b);
-        if (i == 0) {
-          a0 = a;
-          b0 = b;
-        } else {
-          a1 = a;
-          b1 = b;
-        }
-      }
+      // Of the half, a and b are the rows, 0 and 1 the lanes: columns k and 16 + k, 32 + k and 48 + k, and so on.
+      let v = v128.load(values), less = dotPairs(v, thirtyTwo);
+      a0 = addScaledDot(codes(v128.load(p), i16x8.shl(v128.load(c), 4)), v, less, i16x8.splat(<i16>load<i8>(s, 0)), a0);
+      b0 = addScaledDot(codes(v128.load(p + rowBytes), i16x8.shl(v128.load(c + rowBytes), 4)), v, less, i16x8.splat(<i16>load<i8>(s + rowBytes, 0)), b0);
+      v = v128.load(values, 32);
+      less = dotPairs(v, thirtyTwo);
+      a0 = addScaledDot(codes(v128.load(p, 32), i16x8.shl(v128.load(c), 2)), v, less, i16x8.splat(<i16>load<i8>(s, 2)), a0);
+      b0 = addScaledDot(codes(v128.load(p + rowBytes, 32), i16x8.shl(v128.load(c + rowBytes), 2)), v, less, i16x8.splat(<i16>load<i8>(s + rowBytes, 2)), b0);
+      v = v128.load(values, 64);
+      less = dotPairs(v, thirtyTwo);
+      a0 = addScaledDot(codes(i16x8.shr_u(v128.load(p), 4), v128.load(c)), v, less, i16x8.splat(<i16>load<i8>(s, 4)), a0);
+      b0 = addScaledDot(codes(i16x8.shr_u(v128.load(p + rowBytes), 4), v128.load(c + rowBytes)), v, less, i16x8.splat(<i16>load<i8>(s + rowBytes, 4)), b0);
+      v = v128.load(values, 96);
+      less = dotPairs(v, thirtyTwo);
+      a0 = addScaledDot(codes(i16x8.shr_u(v128.load(p, 32), 4), i16x8.shr_u(v128.load(c), 2)), v, less, i16x8.splat(<i16>load<i8>(s, 6)), a0);
+      b0 = addScaledDot(codes(i16x8.shr_u(v128.load(p + rowBytes, 32), 4), i16x8.shr_u(v128.load(c + rowBytes), 2)), v, less, i16x8.splat(<i16>load<i8>(s + rowBytes, 6)), b0);
+      v = v128.load(values, 16);
+      less = dotPairs(v, thirtyTwo);
+      a1 = addScaledDot(codes(v128.load(p, 16), i16x8.shl(v128.load(c, 16), 4)), v, less, i16x8.splat(<i16>load<i8>(s, 1)), a1);
+      b1 = addScaledDot(codes(v128.load(p + rowBytes, 16), i16x8.shl(v128.load(c + rowBytes, 16), 4)), v, less, i16x8.splat(<i16>load<i8>(s + rowBytes, 1)), b1);
+      v = v128.load(values, 48);
+      less = dotPairs(v, thirtyTwo);
+      a1 = addScaledDot(codes(v128.load(p, 48), i16x8.shl(v128.load(c, 16), 2)), v, less, i16x8.splat(<i16>load<i8>(s, 3)), a1);
+      b1 = addScaledDot(codes(v128.load(p + rowBytes, 48), i16x8.shl(v128.load(c + rowBytes, 16), 2)), v, less, i16x8.splat(<i16>load<i8>(s + rowBytes, 3)), b1);
+      v = v128.load(values, 80);
+      less = dotPairs(v, thirtyTwo);
+      a1 = addScaledDot(codes(i16x8.shr_u(v128.load(p, 16), 4), v128.load(c, 16)), v, less, i16x8.splat(<i16>load<i8>(s, 5)), a1);
+      b1 = addScaledDot(codes(i16x8.shr_u(v128.load(p + rowBytes, 16), 4), v128.load(c + rowBytes, 16)), v, less, i16x8.splat(<i16>load<i8>(s + rowBytes, 5)), b1);
+      v = v128.load(values, 112);
+      less = dotPairs(v, thirtyTwo);
+      a1 = addScaledDot(codes(i16x8.shr_u(v128.load(p, 48), 4), i16x8.shr_u(v128.load(c, 16), 2)), v, less, i16x8.splat(<i16>load<i8>(s, 7)), a1);
+      b1 = addScaledDot(codes(i16x8.shr_u(v128.load(p + rowBytes, 48), 4), i16x8.shr_u(v128.load(c + rowBytes, 16), 2)), v, less, i16x8.splat(<i16>load<i8>(s + rowBytes, 7)), b1);
     }
     const d = v128.load32_splat(scales);
     const scale0 = f32x4.mul(splatF16(row + 208), d), scale1 = f32x4.mul(splatF16(row + rowBytes + 208), d);
