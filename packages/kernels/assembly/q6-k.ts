@@ -17,14 +17,41 @@ function codes(low: v128, high: v128): v128 {
   return v128.or(v128.and(low, i8x16.splat(15)), v128.and(high, i8x16.splat(48)));
 }
 
+// Codes of columns k, 32 + k, 64 + k and 96 + k of a half, whose a begins at `p` and c at `c` (both + k).
+
+// @ts-ignore: decorator
+@inline
+function codes0(p: usize, c: usize): v128 {
+  return codes(v128.load(p), i16x8.shl(v128.load(c), 4));
+}
+
+// @ts-ignore: decorator
+@inline
+function codes1(p: usize, c: usize): v128 {
+  return codes(v128.load(p, 32), i16x8.shl(v128.load(c), 2));
+}
+
+// @ts-ignore: decorator
+@inline
+function codes2(p: usize, c: usize): v128 {
+  return codes(i16x8.shr_u(v128.load(p), 4), v128.load(c));
+}
+
+// @ts-ignore: decorator
+@inline
+function codes3(p: usize, c: usize): v128 {
+  return codes(i16x8.shr_u(v128.load(p, 32), 4), i16x8.shr_u(v128.load(c), 2));
+}
+
 /**
- * sum + (products of 16 codes with `values` in pairs, less `less`) * `scale`, in four lanes. A pair is at most 64 * 128 in
- * magnitude after that, and before it 2 * 63 * 128: i16 holds both.
+ * sum + (products of 16 codes with `values` in pairs, less `less`) * the i8 at `scale`, in four lanes. A pair is at most
+ * 64 * 128 in magnitude after that, and before it 2 * 63 * 128: i16 holds both.
  */
 // @ts-ignore: decorator
 @inline
-function addScaledDot(c: v128, values: v128, less: v128, scale: v128, sum: v128): v128 {
-  return i32x4.add(sum, i32x4.dot_i16x8_s(i16x8.sub(dotPairs(values, c), less), scale));
+function addScaledDot(c: v128, values: v128, less: v128, scale: usize, sum: v128): v128 {
+  const products = i16x8.sub(dotPairs(values, c), less);
+  return i32x4.add(sum, i32x4.dot_i16x8_s(products, i16x8.splat(<i16>load<i8>(scale))));
 }
 
 /**
@@ -38,38 +65,39 @@ function dotRows2(row: usize, rowBytes: usize, values: usize, scales: usize, blo
     let a0 = i32x4.splat(0), a1 = i32x4.splat(0), b0 = i32x4.splat(0), b1 = i32x4.splat(0);
     let p = row, c = row + 128, s = row + 192;
     for (const end = values + 256; values < end; values += 128, p += 64, c += 32, s += 8) {
-      // Of the half, a and b are the rows, 0 and 1 the lanes: columns k and 16 + k, 32 + k and 48 + k, and so on.
+      // A half: a and b are the rows, 0 and 1 the lanes, of which the second's columns are 16 further on.
+      const q = p + rowBytes, e = c + rowBytes, t = s + rowBytes;
       let v = v128.load(values), less = dotPairs(v, thirtyTwo);
-      a0 = addScaledDot(codes(v128.load(p), i16x8.shl(v128.load(c), 4)), v, less, i16x8.splat(<i16>load<i8>(s, 0)), a0);
-      b0 = addScaledDot(codes(v128.load(p + rowBytes), i16x8.shl(v128.load(c + rowBytes), 4)), v, less, i16x8.splat(<i16>load<i8>(s + rowBytes, 0)), b0);
+      a0 = addScaledDot(codes0(p, c), v, less, s, a0);
+      b0 = addScaledDot(codes0(q, e), v, less, t, b0);
       v = v128.load(values, 32);
       less = dotPairs(v, thirtyTwo);
-      a0 = addScaledDot(codes(v128.load(p, 32), i16x8.shl(v128.load(c), 2)), v, less, i16x8.splat(<i16>load<i8>(s, 2)), a0);
-      b0 = addScaledDot(codes(v128.load(p + rowBytes, 32), i16x8.shl(v128.load(c + rowBytes), 2)), v, less, i16x8.splat(<i16>load<i8>(s + rowBytes, 2)), b0);
+      a0 = addScaledDot(codes1(p, c), v, less, s + 2, a0);
+      b0 = addScaledDot(codes1(q, e), v, less, t + 2, b0);
       v = v128.load(values, 64);
       less = dotPairs(v, thirtyTwo);
-      a0 = addScaledDot(codes(i16x8.shr_u(v128.load(p), 4), v128.load(c)), v, less, i16x8.splat(<i16>load<i8>(s, 4)), a0);
-      b0 = addScaledDot(codes(i16x8.shr_u(v128.load(p + rowBytes), 4), v128.load(c + rowBytes)), v, less, i16x8.splat(<i16>load<i8>(s + rowBytes, 4)), b0);
+      a0 = addScaledDot(codes2(p, c), v, less, s + 4, a0);
+      b0 = addScaledDot(codes2(q, e), v, less, t + 4, b0);
       v = v128.load(values, 96);
       less = dotPairs(v, thirtyTwo);
-      a0 = addScaledDot(codes(i16x8.shr_u(v128.load(p, 32), 4), i16x8.shr_u(v128.load(c), 2)), v, less, i16x8.splat(<i16>load<i8>(s, 6)), a0);
-      b0 = addScaledDot(codes(i16x8.shr_u(v128.load(p + rowBytes, 32), 4), i16x8.shr_u(v128.load(c + rowBytes), 2)), v, less, i16x8.splat(<i16>load<i8>(s + rowBytes, 6)), b0);
+      a0 = addScaledDot(codes3(p, c), v, less, s + 6, a0);
+      b0 = addScaledDot(codes3(q, e), v, less, t + 6, b0);
       v = v128.load(values, 16);
       less = dotPairs(v, thirtyTwo);
-      a1 = addScaledDot(codes(v128.load(p, 16), i16x8.shl(v128.load(c, 16), 4)), v, less, i16x8.splat(<i16>load<i8>(s, 1)), a1);
-      b1 = addScaledDot(codes(v128.load(p + rowBytes, 16), i16x8.shl(v128.load(c + rowBytes, 16), 4)), v, less, i16x8.splat(<i16>load<i8>(s + rowBytes, 1)), b1);
+      a1 = addScaledDot(codes0(p + 16, c + 16), v, less, s + 1, a1);
+      b1 = addScaledDot(codes0(q + 16, e + 16), v, less, t + 1, b1);
       v = v128.load(values, 48);
       less = dotPairs(v, thirtyTwo);
-      a1 = addScaledDot(codes(v128.load(p, 48), i16x8.shl(v128.load(c, 16), 2)), v, less, i16x8.splat(<i16>load<i8>(s, 3)), a1);
-      b1 = addScaledDot(codes(v128.load(p + rowBytes, 48), i16x8.shl(v128.load(c + rowBytes, 16), 2)), v, less, i16x8.splat(<i16>load<i8>(s + rowBytes, 3)), b1);
+      a1 = addScaledDot(codes1(p + 16, c + 16), v, less, s + 3, a1);
+      b1 = addScaledDot(codes1(q + 16, e + 16), v, less, t + 3, b1);
       v = v128.load(values, 80);
       less = dotPairs(v, thirtyTwo);
-      a1 = addScaledDot(codes(i16x8.shr_u(v128.load(p, 16), 4), v128.load(c, 16)), v, less, i16x8.splat(<i16>load<i8>(s, 5)), a1);
-      b1 = addScaledDot(codes(i16x8.shr_u(v128.load(p + rowBytes, 16), 4), v128.load(c + rowBytes, 16)), v, less, i16x8.splat(<i16>load<i8>(s + rowBytes, 5)), b1);
+      a1 = addScaledDot(codes2(p + 16, c + 16), v, less, s + 5, a1);
+      b1 = addScaledDot(codes2(q + 16, e + 16), v, less, t + 5, b1);
       v = v128.load(values, 112);
       less = dotPairs(v, thirtyTwo);
-      a1 = addScaledDot(codes(i16x8.shr_u(v128.load(p, 48), 4), i16x8.shr_u(v128.load(c, 16), 2)), v, less, i16x8.splat(<i16>load<i8>(s, 7)), a1);
-      b1 = addScaledDot(codes(i16x8.shr_u(v128.load(p + rowBytes, 48), 4), i16x8.shr_u(v128.load(c + rowBytes, 16), 2)), v, less, i16x8.splat(<i16>load<i8>(s + rowBytes, 7)), b1);
+      a1 = addScaledDot(codes3(p + 16, c + 16), v, less, s + 7, a1);
+      b1 = addScaledDot(codes3(q + 16, e + 16), v, less, t + 7, b1);
     }
     const d = v128.load32_splat(scales);
     const scale0 = f32x4.mul(splatF16(row + 208), d), scale1 = f32x4.mul(splatF16(row + rowBytes + 208), d);
@@ -110,11 +138,11 @@ export function widenQ6K(source: usize, count: i32, out: usize): void {
     let a = source, c = source + 128, s = source + 192;
     for (let half = 0; half < 2; half++, a += 64, c += 32, s += 8, out += 512) {
       for (let i: usize = 0; i < 2; i++) {
-        const low = v128.load(a + 16 * i), middle = v128.load(a + 32 + 16 * i), bits = v128.load(c + 16 * i);
-        widen(codes(low, i16x8.shl(bits, 4)), d, s + i, out + 64 * i);
-        widen(codes(middle, i16x8.shl(bits, 2)), d, s + 2 + i, out + 128 + 64 * i);
-        widen(codes(i16x8.shr_u(low, 4), bits), d, s + 4 + i, out + 256 + 64 * i);
-        widen(codes(i16x8.shr_u(middle, 4), i16x8.shr_u(bits, 2)), d, s + 6 + i, out + 384 + 64 * i);
+        const p = a + 16 * i, e = c + 16 * i, to = out + 64 * i;
+        widen(codes0(p, e), d, s + i, to);
+        widen(codes1(p, e), d, s + 2 + i, to + 128);
+        widen(codes2(p, e), d, s + 4 + i, to + 256);
+        widen(codes3(p, e), d, s + 6 + i, to + 384);
       }
     }
   }
