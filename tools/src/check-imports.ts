@@ -18,6 +18,8 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   '@bittern/kernels': [],
   '@bittern/crossval': [],
   '@bittern/storyteller': [],
+  // Only for the container; it decodes weights itself (docs/decisions/2026-11-23-bridge-gguf.md).
+  '@bittern/cpp-bridge': ['@bittern/gguf-parser'],
   '@bittern/engine': ['@bittern/gguf-parser', '@bittern/kernels'],
 };
 /** The engine knows text only in this part of it. */

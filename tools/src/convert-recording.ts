@@ -1,16 +1,12 @@
 import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
-  openRecording,
-  RECORDING_FORMAT,
-  RECORDING_VERSION,
   type EvaluationMode,
   type RecordedRun,
   type RecordedTrace,
-  type RecordingDocument,
-  sha256,
+  type RecordingFiles,
   sha256OfFloats,
-  writeSafetensors,
+  writeRecording,
 } from '@bittern/crossval';
 import { readNpy } from './npy.ts';
 
@@ -97,7 +93,7 @@ async function readJson<T>(path: string): Promise<T> {
  * Converts a folder of recordings into the two files that `openRecording` reads, and opens them as a check.
  * The same input gives the same bytes.
  */
-export async function convertRecording(options: ConvertOptions): Promise<{ json: Uint8Array; values: Uint8Array }> {
+export async function convertRecording(options: ConvertOptions): Promise<RecordingFiles> {
   const folder = options.reference;
   const index = await readJson<SourceIndex>(join(folder, 'index.json'));
   if (index.model.sha256 !== options.modelSha256) {
@@ -140,29 +136,23 @@ export async function convertRecording(options: ConvertOptions): Promise<{ json:
   for (const name of folders) traces.push(await convertTrace(folder, name, index, store, options.traceValues));
   if (vocabSize === undefined) throw new Error(`${folder} has no row of logits with values.`);
 
-  const values = writeSafetensors(
-    [...store.arrays].map(([name, array]) => [name, { shape: [array.length], values: array }] as const),
+  return await writeRecording(
+    {
+      model: index.model,
+      vocabSize,
+      context: index.context,
+      references: Object.entries(index.references).map(([id, { name, version, build }]) => ({
+        id,
+        name,
+        version,
+        build,
+        numerics: id,
+      })),
+      runs,
+      traces,
+    },
+    store.arrays,
   );
-  const document: RecordingDocument = {
-    format: RECORDING_FORMAT,
-    version: RECORDING_VERSION,
-    model: index.model,
-    vocabSize,
-    context: index.context,
-    references: Object.entries(index.references).map(([id, { name, version, build }]) => ({
-      id,
-      name,
-      version,
-      build,
-      numerics: id,
-    })),
-    values: { sha256: await sha256(values), bytes: values.length, arrays: store.arrays.size },
-    runs,
-    traces,
-  };
-  const json = new TextEncoder().encode(formatDocument(document));
-  await openRecording(async (file) => (file === 'recording.json' ? json : values));
-  return { json, values };
 }
 
 /** The rows of a .npy file [rows, vocabulary]; none where there is no file. */
@@ -209,22 +199,4 @@ async function convertTrace(
       sha256: node.sha256,
     })),
   };
-}
-
-/** JSON with one line for each row and node: compact, and a change shows as the lines it touches. */
-function formatDocument(document: RecordingDocument): string {
-  const { runs, traces, ...head } = document;
-  const runTexts = runs.map(({ rows, generated, ...run }) => {
-    const start = JSON.stringify(run).slice(0, -1);
-    return `${start},"rows":[\n${lines(rows)}],"generated":[\n${lines(generated)}]}`;
-  });
-  const traceTexts = traces.map(({ nodes, ...trace }) => {
-    return `${JSON.stringify(trace).slice(0, -1)},"nodes":[\n${lines(nodes)}]}`;
-  });
-  const start = JSON.stringify(head).slice(0, -1);
-  return `${start},\n"runs":[\n${runTexts.join(',\n')}],\n"traces":[\n${traceTexts.join(',\n')}]}\n`;
-}
-
-function lines(items: readonly unknown[]): string {
-  return items.map((item) => JSON.stringify(item)).join(',\n');
 }

@@ -1,4 +1,4 @@
-import { attentionScratchBytes, type Lanes, type Pointer, type WasmKernels } from '@bittern/kernels';
+import { attentionScratchBytes, i2sScratchBytes, type Lanes, type Pointer, type WasmKernels } from '@bittern/kernels';
 import type { LimitName } from './report.ts';
 import { Random } from './random.ts';
 import type { ModelShape } from './synthetic-model.ts';
@@ -59,7 +59,7 @@ export function kernelCalls(kernels: WasmKernels, shape: ModelShape, options: Ke
   const valueCache = memory.allocate(2 * kvLength * cells);
   const cosines = f32((cells * headDim) / 2);
   const sines = f32((cells * headDim) / 2);
-  kernels.reserveScratch(Math.max(4 * widest + 256, attentionScratchBytes(headCount, headCountKv, headDim, cells)));
+  kernels.reserveScratch(Math.max(16 * widest, i2sScratchBytes(widest), attentionScratchBytes(headDim, cells)));
   fillWithF16(memory.bytes(keys, 2 * kvLength * cells));
   fillWithF16(memory.bytes(valueCache, 2 * kvLength * cells));
   kernels.quantizeRows(x, 0, rows, widest, values, scales, sums);
@@ -88,6 +88,20 @@ export function kernelCalls(kernels: WasmKernels, shape: ModelShape, options: Ke
         detail: `${m}x${k} hot`,
         limit: 'int8',
         call: () => kernels.i2sGemv(weights.pointer, 0, m, k, 1, values, scales, sums, out, kernels.scratch),
+      },
+      {
+        ...described,
+        name: 'tl1Gemv',
+        detail: `${m}x${k} stream`,
+        limit: 'read',
+        call: () => kernels.tl1Gemv(weights.next(matrixBytes), 0, m, k, 1, values, scales, out, kernels.scratch),
+      },
+      {
+        ...described,
+        name: 'tl1Gemv',
+        detail: `${m}x${k} hot`,
+        limit: 'int8',
+        call: () => kernels.tl1Gemv(weights.pointer, 0, m, k, 1, values, scales, out, kernels.scratch),
       },
       {
         name: 'i2sGemm',
@@ -127,6 +141,63 @@ export function kernelCalls(kernels: WasmKernels, shape: ModelShape, options: Ke
     );
   }
 
+  // The screened head, whose first pass reads an int8 copy. Bounds go where nobody needs them.
+  const screenWords = memory.allocate(2 * width);
+  const bounds = memory.allocate(3 * 8);
+  const screenedRows = Math.floor(Math.min(vocabSize, streamBytes / width) / 4) * 4;
+  const [rowScales, rowErrors, lower, upper] = [0, 0, 0, 0].map(() => memory.allocate(4 * screenedRows)) as [
+    Pointer,
+    Pointer,
+    Pointer,
+    Pointer,
+  ];
+  const heap = memory.allocate(4 * 40);
+  const candidates = memory.allocate(4 * 41);
+  kernels.roundToF16(x, width, x);
+  kernels.quantizeForScreen(x, width, screenWords, bounds);
+  kernels.flush();
+  for (const [m, where] of [
+    [screenedRows, 'stream'],
+    [Math.floor(Math.min(screenedRows, HOT_BYTES / width) / 4) * 4, 'hot'],
+  ] as const) {
+    const { pointer } = weights;
+    calls.push({
+      ...(where === 'stream' && { limit: 'read' as const }),
+      name: 'screenRows',
+      detail: `${m}x${width} ${where}`,
+      bytesPerCall: m * (width + 16) + 2 * width,
+      operationsPerCall: 2 * m * width,
+      call: () =>
+        kernels.screenRows(
+          pointer,
+          0,
+          m,
+          width,
+          rowScales,
+          rowErrors,
+          screenWords,
+          bounds,
+          lower,
+          upper,
+          kernels.scratch,
+        ),
+    });
+  }
+  calls.push(
+    {
+      name: 'quantizeForScreen',
+      detail: `1x${width}`,
+      bytesPerCall: 6 * width,
+      call: () => kernels.quantizeForScreen(x, width, screenWords, bounds),
+    },
+    {
+      name: 'selectCandidates',
+      detail: `40 of ${screenedRows}`,
+      bytesPerCall: 8 * screenedRows,
+      call: () => kernels.selectCandidates(lower, upper, screenedRows, 40, 40, heap, candidates),
+    },
+  );
+
   for (const count of new Set([1, tokens])) {
     const position = count === 1 ? ATTENTION_CELLS - 1 : 0;
     const seen = Math.ceil((position + count) / 32) * 32;
@@ -138,18 +209,7 @@ export function kernelCalls(kernels: WasmKernels, shape: ModelShape, options: Ke
       bytesPerCall: 2 * 2 * kvLength * seen + 2 * 4 * count * width,
       operationsPerCall: 4 * count * width * (position + (count + 1) / 2),
       call: () =>
-        kernels.attention(
-          x,
-          0,
-          headCountKv,
-          headCount,
-          headCountKv,
-          headDim,
-          count,
-          position,
-          ...args,
-          kernels.scratch,
-        ),
+        kernels.attention(x, 0, headCount, headCount, headCountKv, headDim, count, position, ...args, kernels.scratch),
     });
 
     const vector = (name: string, length: number, bytesPerValue: number, call: () => void): void => {

@@ -1,3 +1,5 @@
+import type { KernelCounter } from '@bittern/kernels';
+import { sumOf } from './counted.ts';
 import type { CommonOptions, MachineOptions } from './options.ts';
 import { environment } from './environment.ts';
 import { interleave, type Turn } from './interleave.ts';
@@ -23,6 +25,8 @@ export interface Subject {
 export interface Sample {
   readonly durationsMs: readonly number[];
   readonly peakMemoryBytes?: number;
+  /** What the kernels counted meanwhile. */
+  readonly counters?: readonly KernelCounter[];
 }
 
 /** Measures the machine's limits and the subjects in turn. */
@@ -128,6 +132,7 @@ function resultRow(subject: Subject, samples: readonly Sample[], limits: readonl
     machine &&
     limit &&
     (limit === 'read' ? gigabytesPerSecond! / machine.readGigabytesPerSecond : gops! / machine.int8Gops);
+  const counted = samples.flatMap(({ counters }) => counters ?? []);
   const peaks = samples.flatMap(({ peakMemoryBytes }) => peakMemoryBytes ?? []);
   return {
     name,
@@ -143,6 +148,7 @@ function resultRow(subject: Subject, samples: readonly Sample[], limits: readonl
       tokensPerSecond: tokensPerCall && tokensPerCall * perSecond,
       limit,
       fractionOfLimit,
+      counters: counted.length > 0 ? sumOf(counted) : undefined,
       peakMemoryBytes: peaks.length > 0 ? summarize(peaks) : undefined,
     }),
   };

@@ -1,4 +1,4 @@
-import { loadModel, type Model } from '@bittern/engine';
+import { type HeadKind, loadModel, type Model } from '@bittern/engine';
 import type { GgufTensor } from '@bittern/gguf-parser';
 import { openFile } from '@bittern/gguf-parser/node';
 import { UsageError } from './errors.ts';
@@ -9,17 +9,20 @@ import { Random } from './random.ts';
 /** Loads a model once for each number of threads, and disposes all after `use`. */
 export async function withModels(
   path: string,
-  options: Pick<ModelOptions, 'threads' | 'numerics' | 'kernels'>,
+  options: Pick<ModelOptions, 'threads' | 'numerics' | 'kernels'> & { readonly heads?: readonly HeadKind[] },
   io: Io,
   use: (models: readonly Model[]) => Promise<void>,
 ): Promise<void> {
-  const { numerics, kernels, threads: counts } = options;
+  const { numerics, kernels, threads: counts, heads = [] } = options;
+  const head = heads.includes('screened') ? 'screened' : 'exact';
   const models: Model[] = [];
   try {
     for (const threads of counts) {
       const source = await openFile(path);
       try {
-        models.push(await loadModel(source, { numerics, kernels, threads, revectorize: true, signal: io.signal }));
+        models.push(
+          await loadModel(source, { numerics, kernels, threads, head, revectorize: true, signal: io.signal }),
+        );
       } finally {
         await source.close();
       }
@@ -42,12 +45,16 @@ export function promptIds(count: number, { config }: Model): number[] {
   return Array.from({ length: count }, () => random.next() % config.vocabSize);
 }
 
-/** Bytes that one decode step has to read: each weight, and the keys and values of `position` tokens before it. */
-export function streamedBytes(model: Model, position: number): number {
-  const { blockCount, headCountKv, headDim } = model.config;
+/**
+ * Bytes that one decode step has to read: each weight, and the keys and values of `position` tokens before it. Of the
+ * screened head it is the int8 copy, without the few rows that are computed exactly.
+ */
+export function streamedBytes(model: Model, position: number, head: HeadKind): number {
+  const { blockCount, headCountKv, headDim, vocabSize, embeddingLength } = model.config;
+  const screened = head === 'screened' ? vocabSize * (embeddingLength + 8 - 2 * embeddingLength) : 0;
   const weights = usedTensors(model).reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   const keysAndValues = 2 * 2 * blockCount * headCountKv * headDim;
-  return weights + keysAndValues * (position + 1);
+  return weights + screened + keysAndValues * (position + 1);
 }
 
 /**

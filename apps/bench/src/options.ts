@@ -80,6 +80,19 @@ export function positives(text: string): number[] {
   return values;
 }
 
+/** A parser of some of a few words, such as exact,screened. */
+export function listOf<Word extends string>(words: readonly Word[]): (text: string) => Word[] {
+  return (text) => {
+    const chosen = text.split(',').map((part) => {
+      const word = words.find((known) => known === part.trim());
+      if (word === undefined) throw new InvalidArgumentError(`Known: ${words.join(', ')}.`);
+      return word;
+    });
+    if (new Set(chosen).size < chosen.length) throw new InvalidArgumentError('It names one twice.');
+    return chosen;
+  };
+}
+
 export function addOptions(command: Command, options: readonly Option[]): void {
   for (const option of options) command.addOption(option);
 }

@@ -1,3 +1,4 @@
+import type { KernelCounter } from '@bittern/kernels';
 import type { Environment } from './environment.ts';
 import type { Summary } from './statistics.ts';
 
@@ -33,6 +34,8 @@ export interface ResultRow {
   readonly tokensPerSecond?: number;
   readonly limit?: LimitName;
   readonly fractionOfLimit?: number;
+  /** What the kernels counted during all samples together (docs/kernel-counters.md). */
+  readonly counters?: readonly KernelCounter[];
   readonly peakMemoryBytes?: Summary;
   /** Only of this: what the process had before is taken off. */
   readonly addedMemoryBytes?: Summary;

@@ -1,4 +1,4 @@
-import { loadKernels, type WasmKernels } from '@bittern/kernels';
+import { i2sScratchBytes, loadKernels, type WasmKernels } from '@bittern/kernels';
 import type { Subject } from './measure.ts';
 import type { ModelOptions } from './options.ts';
 import { RepeatedCall } from './repeated-call.ts';
@@ -48,7 +48,7 @@ function layerSubjects(kernels: WasmKernels, shape: LayerShape, tokens: readonly
   const sums = memory.allocate(4 * most);
   const out = memory.allocate(4 * most * widest);
   memory.f32(scales, most).fill(1);
-  kernels.reserveScratch(4 * widest + 256);
+  kernels.reserveScratch(i2sScratchBytes(widest));
 
   return tokens.map((count) => {
     const call = new RepeatedCall(kernels, () => {

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { SHAPES, writeSyntheticModel } from '../src/synthetic-model.ts';
-import type { BenchDocument } from '../src/report.ts';
+import type { BenchDocument, ResultRow } from '../src/report.ts';
 import { bench } from './support.ts';
 
 let folder: string;
@@ -60,7 +60,18 @@ test('kernels: all that the engine calls, by threads', async () => {
   const document = await run(['kernels', ...TINY, ...MACHINE, '--tokens', '4']);
   expectLimits(document);
   const names = new Set(document.results.map(({ name }) => name));
-  for (const name of ['i2sGemv', 'i2sGemm', 'f16Gemv', 'f16Gemm', 'attention', 'quantizeRows', 'rmsNorm', 'ropeNeox']) {
+  for (const name of [
+    'i2sGemv',
+    'i2sGemm',
+    'tl1Gemv',
+    'screenRows',
+    'f16Gemv',
+    'f16Gemm',
+    'attention',
+    'quantizeRows',
+    'rmsNorm',
+    'ropeNeox',
+  ]) {
     expect(names).toContain(name);
   }
   expect(new Set(document.results.map(({ threads }) => threads))).toEqual(new Set([1, 2]));
@@ -68,6 +79,11 @@ test('kernels: all that the engine calls, by threads', async () => {
   const gemv = document.results.find(({ detail }) => detail === '768x256 stream')!;
   expect(gemv).toMatchObject({ bytesPerCall: (768 * 256) / 4 + 256 + 4 * 768, operationsPerCall: 2 * 768 * 256 });
   expect(gemv).toMatchObject({ limit: 'read', fractionOfLimit: expect.any(Number), gops: expect.any(Number) });
+  for (const { name, counters } of document.results) {
+    expect({ name, ids: counters!.length }).toEqual({ name, ids: 1 });
+    expect(counters![0]!.calls).toBeGreaterThan(0);
+  }
+  expect(gemv.counters![0]!.id).toMatch(/^i2s_gemv_/);
 });
 
 test('kernels --only', async () => {
@@ -90,6 +106,28 @@ test('decode: every step is a sample, bytes are weights and cache', async () => 
     const cached = 2 * 2 * (width / 2) * (5 + 3 / 2 + 1);
     expect(row.bytesPerCall).toBe(2 * vocabSize * width + blockCount * (matrices + norms + cached) + 4 * width);
   }
+});
+
+test('decode --head, --timing: in turn, with the same ids and what kernels counted', async () => {
+  const argv = ['decode', ...TINY, ...cache, '--threads', '2', '--buffer', '1', '--prompt', '5', '--steps', '3'];
+  const { results } = await run([...argv, '--head', 'exact,screened', '--timing', 'off,on']);
+  expect(results.map(({ detail }) => detail)).toEqual([
+    'after 5 tokens',
+    'after 5 tokens, timing kernels',
+    'after 5 tokens, screened head',
+    'after 5 tokens, screened head, timing kernels',
+  ]);
+  const { embeddingLength: width, vocabSize, blockCount } = SHAPES.tiny;
+  const [exact, timed, screened] = results as [ResultRow, ResultRow, ResultRow];
+  expect(exact.bytesPerCall! - screened.bytesPerCall!).toBe(vocabSize * (width - 8));
+  const callsOf = (row: ResultRow, prefix: string): number | undefined =>
+    row.counters!.find(({ id }) => id.startsWith(prefix))?.calls;
+  expect(callsOf(exact, 'i2s_gemv')).toBe(3 * 7 * blockCount);
+  expect(callsOf(exact, 'f16_gemv')).toBe(3);
+  expect(callsOf(screened, 'f16_gemv')).toBeUndefined();
+  expect(callsOf(screened, 'f16_head_screened')).toBe(3);
+  for (const { nanoseconds } of exact.counters!) expect(nanoseconds).toBe(0);
+  for (const { nanoseconds } of timed.counters!) expect(nanoseconds).toBeGreaterThan(0);
 });
 
 test('prefill: the whole, and its ternary products alone', async () => {

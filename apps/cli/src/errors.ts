@@ -19,8 +19,13 @@ export class NotComparedError extends Error {
   override readonly name = 'NotComparedError';
 }
 
+/** A C++ reference that was asked for is not there, or cannot be used. */
+export class UnusableReferenceError extends Error {
+  override readonly name = 'UnusableReferenceError';
+}
+
 /** Codes of the packages' own errors: a file, a model or a reference that cannot be used. */
-const PACKAGE_CODE = /^(CROSSVAL|ENGINE|GGUF|KERNELS|TOKENIZER)_/;
+const PACKAGE_CODE = /^(BRIDGE|CROSSVAL|ENGINE|GGUF|KERNELS|TOKENIZER)_/;
 
 /** Why the system cannot use a path, in words. */
 const PATH_PROBLEMS: Readonly<Record<string, string>> = {
@@ -56,7 +61,9 @@ export function messageOf(error: unknown): string {
   const unusable: boolean = isUnusable(error);
   const problem = isSystemError(error) ? PATH_PROBLEMS[codeOf(error)!] : undefined;
   if (problem !== undefined && 'path' in error) return `${String(error.path)}: ${problem}. Check the path.`;
-  const foreseen = [UsageError, NotComparedError, RangeError].some((type) => error instanceof type);
+  const foreseen = [UsageError, NotComparedError, UnusableReferenceError, RangeError].some(
+    (type) => error instanceof type,
+  );
   return foreseen || unusable
     ? printable(error.message)
     : `unexpected error, please report it: ${error.stack ?? error.message}`;

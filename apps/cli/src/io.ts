@@ -11,6 +11,8 @@ export interface Io {
     /** Whether a person watches: then there is progress. */
     readonly isTTY: boolean;
   };
+  /** Variables of the environment. */
+  readonly env: Readonly<Record<string, string | undefined>>;
   /** Width of the terminal in columns. */
   readonly columns: number;
   /** Aborted by Ctrl-C. */

@@ -1,9 +1,12 @@
 import { Command, CommanderError } from 'commander';
 import { addCompatCheckCommand } from './commands/compat-check.ts';
 import { addCrossvalCommand } from './commands/crossval.ts';
+import { addFetchCppCommand } from './commands/fetch-cpp.ts';
 import { addInspectCommand } from './commands/inspect.ts';
 import { addLogitsCommand } from './commands/logits.ts';
+import { addPreflightCommand } from './commands/preflight.ts';
 import { addRunCommand } from './commands/run.ts';
+import { addSetupCppAutoCommand } from './commands/setup-cpp-auto.ts';
 import { addTokenizeCommand } from './commands/tokenize.ts';
 import { codeOf, messageOf } from './errors.ts';
 import { EXIT_CODES, EXIT_CODES_HELP, type ExitCode, exitCodeOf } from './exit-codes.ts';
@@ -23,6 +26,8 @@ export async function main(argv: readonly string[], io: Io): Promise<ExitCode> {
     .description('Runs BitNet b1.58 models, with the bits of bitnet.cpp.')
     .version(VERSION)
     .exitOverride()
+    // `fetch-cpp --version 3.22.1` is not ours.
+    .enablePositionalOptions()
     .configureOutput({
       writeOut: (text) => {
         help += text;
@@ -41,6 +46,9 @@ export async function main(argv: readonly string[], io: Io): Promise<ExitCode> {
   addInspectCommand(program, io, setExitCode);
   addCompatCheckCommand(program, io, setExitCode);
   addCrossvalCommand(program, io, setExitCode);
+  addPreflightCommand(program, io, setExitCode);
+  addSetupCppAutoCommand(program, io);
+  addFetchCppCommand(program, io, setExitCode);
 
   try {
     await parse(program, argv);

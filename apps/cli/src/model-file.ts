@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { type I2sLayout, loadModel, type Model, type Numerics, type Tl1Kernel } from '@bittern/engine';
+import { type HeadKind, type I2sLayout, loadModel, type Model, type Numerics, type Tl1Kernel } from '@bittern/engine';
 import { type GgufDialectName, type GgufFile, type GgufSource, openGguf, openUrl } from '@bittern/gguf-parser';
 import { openFile } from '@bittern/gguf-parser/node';
 import { inFile, UnusableFileError, UsageError } from './errors.ts';
@@ -15,6 +15,8 @@ export interface LoadOptions {
   readonly tl1Tiling?: string;
   readonly tl1Kernel: Tl1Kernel;
   readonly threads: number | 'auto';
+  /** Default `exact`. */
+  readonly head?: HeadKind;
 }
 
 /** A GGUF file that is open: its header is read, tensors are not. */
@@ -70,7 +72,7 @@ export async function openModelFile(path: string, io: Io): Promise<ModelFile> {
   const file = await openGgufFile(path, io);
   return {
     ...file,
-    async load(numerics, { layout, tl1Tiling, tl1Kernel, threads }) {
+    async load(numerics, { layout, tl1Tiling, tl1Kernel, threads, head = 'exact' }) {
       const tilings = await readTl1Tiling(tl1Tiling);
       using progress = new ProgressLine(io);
       try {
@@ -80,6 +82,7 @@ export async function openModelFile(path: string, io: Io): Promise<ModelFile> {
           tl1Tiling: tilings ?? {},
           tl1Kernel,
           threads,
+          head,
           revectorize: true, // on Node 24 and newer, if its self-test passes
           signal,
           onWarning,

@@ -1,4 +1,4 @@
-import { EVALUATION_MODES, I2S_LAYOUTS, NUMERICS, TL1_KERNELS } from '@bittern/engine';
+import { EVALUATION_MODES, HEAD_KINDS, I2S_LAYOUTS, NUMERICS, TL1_KERNELS } from '@bittern/engine';
 import type { GgufDialectName } from '@bittern/gguf-parser';
 import { preTokenizerNames, TEMPLATE_IDS } from '@bittern/tokenizer';
 import { InvalidArgumentError, Option } from 'commander';
@@ -41,6 +41,11 @@ export function threadsOption(): Option {
   return new Option('--threads <count>', description)
     .default('auto', 'as many as the machine runs at once, one for a small model')
     .argParser(threadCount);
+}
+
+export function headOption(): Option {
+  const description = 'screened: an int8 copy of the head tells which logits to compute; same text, more memory';
+  return new Option('--head <head>', description).choices([...HEAD_KINDS]).default('exact');
 }
 
 export function tokenizerOption(): Option {

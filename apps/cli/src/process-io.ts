@@ -26,6 +26,7 @@ export function processIo(): Io {
       write: (text) => void process.stderr.write(text),
       isTTY: process.stderr.isTTY === true,
     },
+    env: process.env,
     columns: process.stdout.columns ?? 100,
     signal: controller.signal,
   };

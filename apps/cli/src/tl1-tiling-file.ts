@@ -1,5 +1,6 @@
 import { createReadStream } from 'node:fs';
 import type { Tl1Tilings } from '@bittern/engine';
+import type { Tl1Tiling } from '@bittern/gguf-parser';
 import { UsageError } from './errors.ts';
 
 /** Over a thousand shapes; a model has four. */
@@ -30,4 +31,14 @@ export async function readTl1Tiling(path: string | undefined): Promise<Tl1Tiling
     throw new UsageError(`${path}: ${WANTED}; this file holds something else.`);
   }
   return value as Tl1Tilings; // the engine checks each entry that it uses
+}
+
+/** The same in the words of the bridge. */
+export function bridgeTilings(tilings: Tl1Tilings): Record<string, Tl1Tiling> {
+  return Object.fromEntries(
+    Object.entries(tilings).map(([shape, [tileRows, tileColumns, innerRows]]) => [
+      shape,
+      { tileRows, tileColumns, innerRows },
+    ]),
+  );
 }

@@ -21,6 +21,7 @@ describe('logits', () => {
       ids: run.ids,
       positions: run.rows,
       greedy: run.greedy,
+      kernels: { variant: expect.any(String), threads: 1, choice: expect.any(Object), counters: expect.any(Array) },
     });
   });
 

@@ -1,9 +1,12 @@
 import { readFile } from 'node:fs/promises';
+import type { KernelChoice, KernelCounter } from '@bittern/engine';
 import { openGguf } from '@bittern/gguf-parser';
 import { describe, expect, test } from 'vitest';
 import { bittern, editedModel, MODEL, TOKENIZER } from './support.ts';
 
 const PROMPT = 'Once upon a time';
+/** Of the storyteller. */
+const LAYERS = 8;
 
 describe('run', () => {
   test('prints the prompt and its continuation, and on stderr the seed and timings', async () => {
@@ -45,6 +48,29 @@ describe('run', () => {
     }
   });
 
+  test.each([
+    ['--greedy'],
+    ['--seed', '7'],
+    ['--seed', '7', '--top-k', '3', '--temperature', '2'],
+    ['--temperature', '0'],
+  ])('--head screened gives the same text: %s %s', async (...sampling) => {
+    const argv = ['run', '-p', PROMPT, '-n', '24', ...sampling];
+    const exact = await bittern(argv);
+    const screened = await bittern([...argv, '--head', 'screened']);
+    expect(screened).toMatchObject({ code: 0, stdout: exact.stdout });
+    const { head, kernels } = JSON.parse((await bittern([...argv, '--head', 'screened', '--json'])).stdout);
+    expect(head).toBe('screened');
+    const ids = kernels.counters.map(({ id }: KernelCounter) => id.replace(/_(relaxed|simd128)$/, ''));
+    expect(ids).toContain('f16_head_screened');
+    expect(ids).not.toContain('f16_gemv');
+  });
+
+  test('--head screened refuses to sample among all', async () => {
+    const { code, stdout, stderr } = await bittern(['run', '-p', PROMPT, '--top-k', '0', '--head', 'screened']);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toContain('--top-k above 0');
+  });
+
   test('--json is one document whose parts agree', async () => {
     const argv = ['run', '-m', MODEL, '-p', PROMPT, '-n', '8', '--seed', '7'];
     const { stdout } = await bittern([...argv, '--json']);
@@ -68,7 +94,20 @@ describe('run', () => {
       generated: expect.any(Array),
       text: expect.any(String),
       stop: 'count',
+      head: 'exact',
+      kernels: {
+        variant: expect.stringMatching(/^(relaxed|simd128)$/),
+        threads: 1,
+        choice: { gemv: expect.any(String), gemm: expect.any(String), tried: expect.any(Array) },
+        counters: expect.any(Array),
+      },
     });
+    const { choice, counters } = document.kernels as { choice: KernelChoice; counters: KernelCounter[] };
+    const callsOf = (id: string): number | undefined => counters.find((counter) => counter.id === id)?.calls;
+    // Seven of the eight tokens are evaluated, one by one; of the prompt's rows only the last layer's last goes on alone.
+    expect(callsOf(choice.gemv)).toBe(7 * 7 * LAYERS + 3);
+    expect(callsOf(choice.gemm)).toBe(7 * LAYERS - 3);
+    for (const { nanoseconds } of counters) expect(nanoseconds).toBeGreaterThan(0);
     expect(document.generated).toHaveLength(8);
     expect((await bittern(argv)).stdout).toBe(`${PROMPT}${document.text}\n`);
   });

@@ -24,6 +24,7 @@ export interface RunOptions {
   /** Standard input, in pieces. */
   readonly stdin?: readonly Uint8Array[];
   readonly isTTY?: boolean;
+  readonly env?: Readonly<Record<string, string | undefined>>;
   readonly signal?: AbortSignal;
   /** Called before each write to stdout; what it throws is the write's failure. */
   readonly onWrite?: (text: string) => void;
@@ -32,7 +33,7 @@ export interface RunOptions {
 
 /** Runs a command in this process. */
 export async function bittern(argv: readonly string[], options: RunOptions = {}): Promise<Outcome> {
-  const { stdin = [], isTTY = false, signal = new AbortController().signal, onWrite, onProgress } = options;
+  const { stdin = [], isTTY = false, env = {}, signal = new AbortController().signal, onWrite, onProgress } = options;
   let stdout = '';
   let stderr = '';
   const code = await main(argv, {
@@ -50,6 +51,7 @@ export async function bittern(argv: readonly string[], options: RunOptions = {})
       },
       isTTY,
     },
+    env,
     columns: 100,
     signal,
   });

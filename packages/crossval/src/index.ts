@@ -17,6 +17,7 @@ export {
 export { renderReport } from './ladder/render-report.ts';
 export { compareRows, type RowMetrics, topK } from './metrics.ts';
 export { openRecording, type Recording } from './recording.ts';
+export { type RecordOptions, recordSide } from './record-side.ts';
 export {
   RECORDING_FORMAT,
   RECORDING_VERSION,
@@ -31,3 +32,4 @@ export { readSafetensors, type SafetensorsArray, writeSafetensors } from './safe
 export { sha256, sha256OfFloats } from './sha256.ts';
 export type { EvaluationMode, LogitsRow, Side, SideIdentity, TraceTap } from './side.ts';
 export { EXACT_THRESHOLDS, type LadderThresholds, PLAYBOOK_THRESHOLDS, type RowLimits } from './thresholds.ts';
+export { type RecordingFiles, writeRecording } from './write-recording.ts';

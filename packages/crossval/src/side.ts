@@ -35,6 +35,8 @@ export interface TraceTap {
   readonly step: number;
   /** Outermost first. */
   readonly shape: readonly number[];
+  /** ggml's operation, where the side knows it. */
+  readonly op?: string;
   /** Valid during the call. */
   readonly data?: Float32Array;
   /** Lower-case hex, of the f32 little-endian bytes. */

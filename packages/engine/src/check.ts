@@ -4,9 +4,11 @@ import { EngineError, type ModelProblem, type ReportProblem } from './errors.ts'
 import { refuseUnknownOptions, refuseUnlessOneOf } from './options.ts';
 import { type SessionBytes, sessionBytes } from './run-state.ts';
 import { isMatrixType, layoutOf, type MatrixLayout, rowBytesOf } from './matrix-types.ts';
+import { HEAD_KINDS, type HeadKind, screenBytes } from './screened-head.ts';
 import {
   globalNeeds,
   HEAD_TENSOR,
+  headNeed,
   layerNeeds,
   listOf,
   type TensorNeed,
@@ -20,6 +22,8 @@ export interface CheckModelOptions {
   readonly tl1Tiling?: Tl1Tilings;
   /** Default `transcode`. */
   readonly tl1Kernel?: Tl1Kernel;
+  /** Default `exact`. */
+  readonly head?: HeadKind;
 }
 
 export interface ModelCheck {
@@ -42,9 +46,10 @@ export interface MemoryBytes extends SessionBytes {
  * the weights can show, a code that is none or a scale that is not finite, comes up while they are loaded.
  */
 export function checkModel(gguf: GgufFile, options: CheckModelOptions = {}): ModelCheck {
-  const { tl1Tiling = {}, tl1Kernel = 'transcode' } = options;
-  refuseUnknownOptions(options, ['tl1Tiling', 'tl1Kernel']);
+  const { tl1Tiling = {}, tl1Kernel = 'transcode', head = 'exact' } = options;
+  refuseUnknownOptions(options, ['tl1Tiling', 'tl1Kernel', 'head']);
   refuseUnlessOneOf('tl1Kernel', tl1Kernel, TL1_KERNELS);
+  refuseUnlessOneOf('head', head, HEAD_KINDS);
   const problems: ModelProblem[] = [];
   const report: ReportProblem = (problem) => void problems.push({ tensors: [], ...problem });
   if (gguf.byteOrder === 'big') {
@@ -61,12 +66,13 @@ export function checkModel(gguf: GgufFile, options: CheckModelOptions = {}): Mod
 
   const ternaryType = ternaryTypeOf(gguf);
   checkTensors(gguf, config, ternaryType, tl1Tiling, report);
+  if (head === 'screened') checkScreen(gguf, config, report);
   const warnings =
     gguf.tensors.has(HEAD_TENSOR) && globalNeeds(config).output === undefined
       ? [`"${HEAD_TENSOR}" is ignored: as in bitnet.cpp, the token embedding is the output head.`]
       : [];
   if (!isConfigSound) return { problems, warnings, config: undefined, memory: undefined };
-  return { problems, warnings, config, memory: memoryOf(gguf, config, ternaryType, tl1Kernel) };
+  return { problems, warnings, config, memory: memoryOf(gguf, config, ternaryType, tl1Kernel, head) };
 }
 
 /**
@@ -222,7 +228,26 @@ function checkTilings(matrices: readonly TensorNeed[], tilings: Tl1Tilings, repo
   });
 }
 
-function memoryOf(gguf: GgufFile, config: ModelConfig, ternaryType: TernaryType, tl1Kernel: Tl1Kernel): MemoryBytes {
+/** The int8 copy is made of an f16 head. One that is missing, or of a wrong type, has been reported. */
+function checkScreen(gguf: GgufFile, config: ModelConfig, report: ReportProblem): void {
+  const { name, types } = headNeed(config, gguf);
+  const type = gguf.tensors.get(name)?.type;
+  if (type === undefined || type === 'F16' || !types.includes(type)) return;
+  report({
+    code: 'ENGINE_NO_SCREEN',
+    message: `The screened head wants an F16 head; "${name}", which is the head, is ${type}.`,
+    fix: "Use head: 'exact'.",
+    tensors: [name],
+  });
+}
+
+function memoryOf(
+  gguf: GgufFile,
+  config: ModelConfig,
+  ternaryType: TernaryType,
+  tl1Kernel: Tl1Kernel,
+  head: HeadKind,
+): MemoryBytes {
   const layouts = new Set<MatrixLayout>();
   const sum = (needs: readonly TensorNeed[]): number => {
     let bytes = 0;
@@ -244,5 +269,6 @@ function memoryOf(gguf: GgufFile, config: ModelConfig, ternaryType: TernaryType,
   const absent = config.blockCount - present.length;
   const layer = absent > 0 ? sum(listOf(layerNeeds(config, ternaryType, present.length))) : 0;
   const weights = layers.reduce((a, b) => a + b, sum(listOf(globalNeeds(config)))) + absent * layer;
-  return { weights, ...sessionBytes(config, config.contextLength, layouts) };
+  const screen = head === 'screened' ? screenBytes(config) : 0;
+  return { weights: weights + screen, ...sessionBytes(config, config.contextLength, layouts) };
 }

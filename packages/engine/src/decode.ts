@@ -1,6 +1,7 @@
 import { EngineError } from './errors.ts';
 import { refuseUnknownOptions, refuseUnlessOneOf } from './options.ts';
 import type { EvaluateOptions, Session } from './session.ts';
+import type { Logits } from './top-logits.ts';
 
 /**
  * How a prompt is evaluated. Three different numerics, because the reference's arithmetic depends on the batch
@@ -17,32 +18,37 @@ export const EVALUATION_MODES: readonly EvaluationMode[] = ['batch-all', 'batch-
 /**
  * Evaluates a prompt in `mode`.
  *
- * @returns logits of the last position, f32 [vocabSize]
+ * @returns logits of the last position, f32 [vocabSize] or the largest
  */
-export async function prefill(
-  session: Session,
+export async function prefill<Row extends Logits>(
+  session: Session<Row>,
   ids: readonly number[],
   mode: EvaluationMode,
-  options: Omit<EvaluateOptions, 'logits'> = {},
-): Promise<Float32Array> {
+  options: Omit<EvaluateOptions<Row>, 'logits'> = {},
+): Promise<Row> {
   refuseUnlessOneOf('mode', mode, EVALUATION_MODES);
   if (mode !== 'sequential')
     return session.evaluate(ids, { ...options, logits: mode === 'batch-all' ? 'all' : 'last' });
   session.checkIds(ids); // all of them before the first is evaluated
-  let logits: Float32Array | undefined;
+  let logits: Row | undefined;
   for (const id of ids) logits = await session.evaluate([id], options);
   return logits!;
 }
 
 /** Chooses the next id from a row of logits. */
-export type Sampler = (logits: Float32Array) => number;
+export type Sampler<Row extends Logits = Float32Array> = (logits: Row) => number;
 
 /**
  * The lowest id with the largest logit.
  *
  * @throws {EngineError} ENGINE_NOT_FINITE if a logit is NaN or infinite
  */
-export function argmax(logits: Float32Array): number {
+export function argmax(logits: Logits): number {
+  if ('ids' in logits) {
+    const [id, logit] = [logits.ids[0]!, logits.logits[0]!];
+    if (!Number.isFinite(logit)) throw notFinite(id, logit);
+    return id;
+  }
   let best = 0;
   for (let id = 0; id < logits.length; id++) {
     const logit = logits[id]!;
@@ -59,15 +65,15 @@ export function notFinite(id: number, logit: number): EngineError {
   );
 }
 
-export interface GenerateOptions {
+export interface GenerateOptions<Row extends Logits = Float32Array> {
   /** Most ids to generate. */
   readonly maxTokens: number;
   /** Default: {@link argmax}. */
-  readonly sampler?: Sampler;
+  readonly sampler?: Sampler<Row>;
   /** Ids that end the generation; they are yielded last. Default none. */
   readonly stopIds?: ReadonlySet<number>;
   /** Called with the logits from which each id was chosen, valid during the call only. */
-  readonly onLogits?: (row: Float32Array) => void;
+  readonly onLogits?: (row: Row) => void;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -76,10 +82,10 @@ export interface GenerateOptions {
  *
  * Ends after `maxTokens`, a stop id, or when the context is full; the last id is not evaluated.
  */
-export async function* generate(
-  session: Session,
-  logits: Float32Array,
-  options: GenerateOptions,
+export async function* generate<Row extends Logits>(
+  session: Session<Row>,
+  logits: Row,
+  options: GenerateOptions<Row>,
 ): AsyncGenerator<number, void, undefined> {
   const { maxTokens, sampler = argmax, stopIds, onLogits, signal } = options;
   refuseUnknownOptions(options, ['maxTokens', 'sampler', 'stopIds', 'onLogits', 'signal']);

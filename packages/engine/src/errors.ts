@@ -11,7 +11,9 @@ export type EngineErrorCode =
   | 'ENGINE_CONTEXT_FULL'
   | 'ENGINE_BUSY'
   | 'ENGINE_DISPOSED'
-  | 'ENGINE_NOT_FINITE';
+  | 'ENGINE_NOT_FINITE'
+  | 'ENGINE_NEEDS_ALL_LOGITS'
+  | 'ENGINE_NO_SCREEN';
 
 /** The model cannot be run, or not now. Match on `code`; `message` is for people and may change. */
 export class EngineError extends Error {

@@ -2,6 +2,8 @@ import type { Lanes, Pointer, WasmKernels } from '@bittern/kernels';
 import type { ModelConfig } from './config.ts';
 import { MatrixProducts, widenRow } from './linear.ts';
 import { LOGITS_ROWS, paddedCells, type RunState } from './run-state.ts';
+import type { ScreenedHead } from './screened-head.ts';
+import type { Logits } from './top-logits.ts';
 import type { StepTaps } from './trace.ts';
 import type { Linear, Weights } from './weights.ts';
 
@@ -16,8 +18,10 @@ export interface MicroBatch {
   readonly wanted: WantedRows;
   readonly lanes: Lanes;
   readonly taps?: StepTaps | undefined;
-  /** Called for each wanted row in order, with a copy. */
-  onLogits(row: Float32Array, position: number): void;
+  /** Takes the head's place where only the largest logits are wanted; `wanted` is then not `all`. */
+  readonly screenedHead?: ScreenedHead | undefined;
+  /** Called for each wanted row in order, with a copy: what the head gives. */
+  onLogits(row: Logits, position: number): void;
 }
 
 /**
@@ -83,7 +87,7 @@ export function forward(
     kernels.attention(
       s.q,
       0,
-      headCountKv,
+      headCount,
       headCount,
       headCountKv,
       headDim,
@@ -159,6 +163,10 @@ export function forward(
   // Head
   norm(x, weights.outputNorm, embeddingLength, 'norm', 'result_norm');
   const firstPosition = position + ids.length - n;
+  if (batch.screenedHead) {
+    kernels.roundToF16(s.normed, embeddingLength, s.normed); // one row (numerics, section 5.4)
+    return batch.onLogits(batch.screenedHead.run(s.normed, lanes), firstPosition);
+  }
   const resultOutput = taps && new Float32Array(n * vocabSize);
   for (let first = 0; first < n; first += LOGITS_ROWS) {
     const rows = Math.min(LOGITS_ROWS, n - first);

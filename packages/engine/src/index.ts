@@ -12,8 +12,10 @@ export {
 export { EngineError, type EngineErrorCode, type ModelProblem } from './errors.ts';
 export { loadModel, type LoadModelOptions, Model, NUMERICS, type Numerics } from './model.ts';
 export { createSampler, type SamplerOptions } from './sampling.ts';
-export { type EvaluateOptions, Session } from './session.ts';
+export { HEAD_KINDS, type HeadKind } from './screened-head.ts';
+export { type EvaluateOptions, type ScreenedSession, Session } from './session.ts';
 export { TL1_KERNELS, type Tl1Kernel, type Tl1Tilings } from './tl1.ts';
+export type { Logits, TopLogits } from './top-logits.ts';
 export type { OnTap, Tap } from './trace.ts';
 export type { LoadProgress } from './weights.ts';
-export { I2S_LAYOUTS, type I2sLayout, type Tl1Tiling } from '@bittern/kernels';
+export { I2S_LAYOUTS, type I2sLayout, type KernelChoice, type KernelCounter, type Tl1Tiling } from '@bittern/kernels';

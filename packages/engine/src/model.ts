@@ -3,6 +3,8 @@ import {
   I2S_LAYOUTS,
   type I2sLayout,
   KERNEL_VARIANTS,
+  type KernelChoice,
+  type KernelCounter,
   type KernelVariant,
   loadKernels,
   type WasmKernels,
@@ -11,8 +13,10 @@ import { requireRunnable } from './check.ts';
 import type { ModelConfig } from './config.ts';
 import { EngineError } from './errors.ts';
 import { refuseUnknownOptions, refuseUnlessOneOf } from './options.ts';
-import { Session, type SessionModel } from './session.ts';
+import { HEAD_KINDS, type HeadKind, ScreenedHead } from './screened-head.ts';
+import { type ScreenedSession, Session, type SessionModel } from './session.ts';
 import type { Tl1Kernel, Tl1Tilings } from './tl1.ts';
+import type { TopLogits } from './top-logits.ts';
 import { type LoadProgress, loadWeights } from './weights.ts';
 
 /** The reference build whose bits are reproduced: its vector width decides the order of float sums (numerics, section 5.3). */
@@ -35,6 +39,11 @@ export interface LoadModelOptions {
   readonly tl1Tiling?: Tl1Tilings;
   /** Default `transcode`. Results are the same; which is the faster depends on the kernels. */
   readonly tl1Kernel?: Tl1Kernel;
+  /**
+   * Default `exact`. `screened` makes an int8 copy of the head at load, half as large as the head, and with it sessions
+   * that compute only the logits that can be among the largest: see {@link Model.createSession}.
+   */
+  readonly head?: HeadKind;
   /** Default `auto`: the fastest that is exact here. Results are the same. */
   readonly kernels?: KernelVariant | 'auto';
   /**
@@ -61,6 +70,7 @@ const KNOWN_OPTIONS: readonly (keyof LoadModelOptions)[] = [
   'kernels',
   'threads',
   'revectorize',
+  'head',
   'signal',
   'onProgress',
   'onWarning',
@@ -84,25 +94,34 @@ export async function loadModel(
     kernels: variant = 'auto',
     threads = 'auto',
     revectorize = false,
+    head = 'exact',
     signal,
     onProgress,
     onWarning,
   } = options;
   refuseUnknownOptions(options, KNOWN_OPTIONS);
   refuseUnlessOneOf('numerics', numerics, NUMERICS);
+  refuseUnlessOneOf('head', head, HEAD_KINDS);
   refuseUnlessOneOf('kernels', variant, ['auto', ...KERNEL_VARIANTS]);
 
   const gguf = isGgufFile(source) ? source : await openGguf(source, signal ? { signal } : {});
   const { i2sLayout = gguf.i2sLayout } = options;
   refuseUnlessOneOf('i2sLayout', i2sLayout, I2S_LAYOUTS);
-  const config = requireRunnable(gguf, { tl1Tiling, tl1Kernel }, onWarning);
+  const config = requireRunnable(gguf, { tl1Tiling, tl1Kernel, head }, onWarning);
   const kernels = await loadKernels({
     variant,
     threads: threads === 'auto' ? threadsFor(gguf.source.sizeBytes) : threads,
     revectorize,
   });
   try {
-    const weights = await loadWeights(gguf, config, kernels, { i2sLayout, tl1Tiling, tl1Kernel, signal, onProgress });
+    const weights = await loadWeights(gguf, config, kernels, {
+      i2sLayout,
+      tl1Tiling,
+      tl1Kernel,
+      head,
+      signal,
+      onProgress,
+    });
     return new Model(gguf, numerics, {
       config,
       weights,
@@ -115,6 +134,9 @@ export async function loadModel(
     throw error;
   }
 }
+
+/** The sampler's default. */
+const DEFAULT_TOP_K = 40;
 
 /** A decode step of a model of this size is about as long as its barriers. */
 const SMALL_MODEL_BYTES = 64e6;
@@ -132,7 +154,7 @@ function isGgufFile(source: object): source is GgufFile {
 export class Model {
   readonly gguf: GgufFile;
   readonly numerics: Numerics;
-  readonly #sessions = new Set<Session>();
+  readonly #sessions = new Set<Session | ScreenedSession>();
   #parts: SessionModel | undefined;
 
   /** Use {@link loadModel}. */
@@ -149,6 +171,11 @@ export class Model {
   /** Which kernels run: a matter of speed, not of results. */
   get kernelVariant(): WasmKernels['variant'] {
     return this.#use().kernels.variant;
+  }
+
+  /** Which of the kernels for ternary products run, and which were tried. */
+  get kernelChoice(): KernelChoice {
+    return this.#use().kernels.choice;
   }
 
   /** Whether the ternary products are those for V8's revectorizer. */
@@ -170,12 +197,38 @@ export class Model {
     return this.#use().kernels.memory.sizeBytes;
   }
 
+  /** Whether sessions can have the screened head, too. */
+  get head(): HeadKind {
+    return this.#use().weights.screen ? 'screened' : 'exact';
+  }
+
+  /** What each kernel did since the model was loaded, loading included, or {@link Model.resetCounters}; of all sessions. */
+  counters(): KernelCounter[] {
+    return this.#use().kernels.counters();
+  }
+
+  resetCounters(): void {
+    this.#use().kernels.resetCounters();
+  }
+
+  /** Whether kernels count their time from now on; at first they do not. */
+  timeKernels(on: boolean): void {
+    this.#use().kernels.timeCalls(on);
+  }
+
   /**
    * @param options.contextLength - tokens that the session can hold; default and maximum: the model's own
-   * @throws {RangeError} for a contextLength outside 1..config.contextLength
+   * @param options.head - default `exact`. `screened` wants a model that was loaded so: evaluations give the `topK`
+   *   largest logits (default 40), with the bits that the exact head gives them
+   * @throws {RangeError} for a contextLength outside 1..config.contextLength, a topK outside 1..config.vocabSize
+   * @throws {EngineError} ENGINE_NO_SCREEN for a screened session of a model that was loaded without
    */
-  createSession(options: { contextLength?: number } = {}): Session {
-    refuseUnknownOptions(options, ['contextLength']);
+  createSession(options?: { contextLength?: number; head?: 'exact' }): Session;
+  createSession(options: { contextLength?: number; head: 'screened'; topK?: number }): ScreenedSession;
+  createSession(options: { contextLength?: number; head?: HeadKind; topK?: number } = {}): Session | ScreenedSession {
+    const { head = 'exact' } = options;
+    refuseUnlessOneOf('head', head, HEAD_KINDS);
+    refuseUnknownOptions(options, head === 'screened' ? ['contextLength', 'head', 'topK'] : ['contextLength', 'head']);
     const parts = this.#use();
     const { contextLength = parts.config.contextLength } = options;
     if (!(Number.isInteger(contextLength) && contextLength >= 1 && contextLength <= parts.config.contextLength)) {
@@ -183,9 +236,33 @@ export class Model {
         `contextLength ${contextLength} is not a whole number from 1 to ${parts.config.contextLength}, the model's own.`,
       );
     }
-    const session = new Session(parts, contextLength, (disposed) => this.#sessions.delete(disposed));
+    const session =
+      head === 'screened'
+        ? this.#screenedSession(contextLength, options.topK)
+        : new Session(parts, contextLength, (disposed) => this.#sessions.delete(disposed));
     this.#sessions.add(session);
     return session;
+  }
+
+  #screenedSession(contextLength: number, topK: number = DEFAULT_TOP_K): ScreenedSession {
+    const parts = this.#use();
+    const { config, weights, kernels } = parts;
+    if (weights.screen === undefined) {
+      throw new EngineError(
+        'ENGINE_NO_SCREEN',
+        "A screened session needs a model loaded with the option head: 'screened'.",
+      );
+    }
+    const most = config.vocabSize;
+    if (!(Number.isInteger(topK) && topK >= 1 && topK <= most))
+      throw new RangeError(`topK ${topK} is not a whole number from 1 to ${most}, the vocabulary's size.`);
+    const head = new ScreenedHead(config, kernels, weights.output, weights.screen, topK);
+    try {
+      return new Session<TopLogits>(parts, contextLength, (disposed) => this.#sessions.delete(disposed), head);
+    } catch (error) {
+      head.free();
+      throw error;
+    }
   }
 
   /**

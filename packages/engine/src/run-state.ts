@@ -1,4 +1,10 @@
-import { attentionScratchBytes, type KernelMemory, type Pointer, type WasmKernels } from '@bittern/kernels';
+import {
+  attentionScratchBytes,
+  i2sScratchBytes,
+  type KernelMemory,
+  type Pointer,
+  type WasmKernels,
+} from '@bittern/kernels';
 import type { ModelConfig } from './config.ts';
 import { activationsOf, type MatrixLayout } from './matrix-types.ts';
 import type { Weights } from './weights.ts';
@@ -47,8 +53,8 @@ function arrayBytes(
   const roundedRows = activations.has('BF16') ? n : activations.has('F16') ? 1 : 0;
   const kvLength = headCountKv * headDim;
   const cells = paddedCells(contextLength);
-  // The tables of one row (kernels, `tl1Gemv`), or unpacked weights (`i2sGemm`)
-  const linearScratch = layouts.has('tl1-tiles') ? 16 * widest : 4 * widest + 256;
+  // The tables of one row (kernels, `tl1Gemv`), or unpacked weights (`i2sGemm`), which is more than others want
+  const linearScratch = layouts.has('tl1-tiles') ? 16 * widest : i2sScratchBytes(widest);
   return {
     x: 4 * n * embeddingLength,
     normed: 4 * n * widest,
@@ -67,7 +73,7 @@ function arrayBytes(
     cosines: 2 * contextLength * headDim,
     sines: 2 * contextLength * headDim,
     cache: 2 * kvLength * cells,
-    scratch: Math.max(linearScratch, attentionScratchBytes(headCount, headCountKv, headDim, cells)),
+    scratch: Math.max(linearScratch, attentionScratchBytes(headDim, cells)),
   };
 }
 

@@ -1,5 +1,7 @@
 import { argmax, notFinite, type Sampler } from './decode.ts';
+import { EngineError } from './errors.ts';
 import { refuseUnknownOptions } from './options.ts';
+import { indicesOfLargest, type Logits } from './top-logits.ts';
 
 export interface SamplerOptions {
   /** Divides the logits; 0 is greedy. Default 0.8. */
@@ -14,7 +16,7 @@ export interface SamplerOptions {
  * Samples an id: the `topK` largest logits (equal ones: lowest id first), divided by `temperature`, softmax in f64,
  * then one random number. Only IEEE additions, multiplications and divisions decide, so a seed reproduces anywhere.
  */
-export function createSampler(options: SamplerOptions): Sampler {
+export function createSampler(options: SamplerOptions): Sampler<Logits> {
   const { temperature = 0.8, topK = 40, seed } = options;
   refuseUnknownOptions(options, ['temperature', 'topK', 'seed']);
   if (!(temperature >= 0 && Number.isFinite(temperature)))
@@ -26,41 +28,36 @@ export function createSampler(options: SamplerOptions): Sampler {
 
   const random = randomNumbers(seed);
   return (logits) => {
-    const ids = largest(logits, topK === 0 ? logits.length : Math.min(topK, logits.length));
-    const top = logits[ids[0]!]!;
-    const weights = ids.map((id) => exponential((logits[id]! - top) / temperature));
+    const { ids, logits: chosen } = largest(logits, topK);
+    const weights = chosen.map((logit) => exponential((logit - chosen[0]!) / temperature));
     const total = weights.reduce((sum, weight) => sum + weight, 0);
     let left = random() * total;
     for (const [index, weight] of weights.entries()) {
       left -= weight;
       if (left < 0) return ids[index]!;
     }
-    return ids.at(-1)!; // rounding can leave a last bit over
+    return ids[weights.length - 1]!; // rounding can leave a last bit over
   };
 }
 
-/** Ids of the `count` largest logits, largest first, equal ones by id. */
-function largest(logits: Float32Array, count: number): number[] {
+/**
+ * Ids and logits of the `topK` largest (0 for all), largest first, equal ones by id.
+ *
+ * @throws {EngineError} ENGINE_NOT_FINITE; ENGINE_NEEDS_ALL_LOGITS where `row` is not as many
+ */
+function largest(row: Logits, topK: number): { readonly ids: ArrayLike<number>; readonly logits: readonly number[] } {
+  const { vocabSize, ids, logits } = 'ids' in row ? row : { vocabSize: row.length, ids: undefined, logits: row };
   const bad = logits.findIndex((logit) => !Number.isFinite(logit));
-  if (bad >= 0) throw notFinite(bad, logits[bad]!);
-  if (count === logits.length) {
-    return Array.from(logits.keys()).toSorted((a, b) => logits[b]! - logits[a]! || a - b);
+  if (bad >= 0) throw notFinite(ids?.[bad] ?? bad, logits[bad]!);
+  const count = topK === 0 ? vocabSize : Math.min(topK, vocabSize);
+  if (count > logits.length) {
+    throw new EngineError(
+      'ENGINE_NEEDS_ALL_LOGITS',
+      `This sampler chooses among ${topK === 0 ? 'all logits' : `the ${topK} largest logits`}, and the screened session gives ${logits.length}. Use a session with a larger topK or the exact head, or sample with a topK of at most ${logits.length}.`,
+    );
   }
-  const ids: number[] = []; // insertion: few, of many
-  for (let id = 0; id < logits.length; id++) {
-    const logit = logits[id]!;
-    if (ids.length === count && logit <= logits[ids[count - 1]!]!) continue;
-    let low = 0;
-    let high = ids.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (logits[ids[middle]!]! >= logit) low = middle + 1;
-      else high = middle;
-    }
-    ids.splice(low, 0, id);
-    if (ids.length > count) ids.pop();
-  }
-  return ids;
+  const indices = ids ? Array.from({ length: count }, (_, index) => index) : indicesOfLargest(logits, count);
+  return { ids: ids ?? indices, logits: indices.map((index) => logits[index]!) };
 }
 
 const POWER_VIEW = new DataView(new ArrayBuffer(8));

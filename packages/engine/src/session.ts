@@ -2,21 +2,27 @@ import type { Lanes, WasmKernels } from '@bittern/kernels';
 import type { ModelConfig } from './config.ts';
 import { EngineError } from './errors.ts';
 import { forward, type WantedRows } from './forward.ts';
+import { ScreenedHead } from './screened-head.ts';
+import type { Logits, TopLogits } from './top-logits.ts';
 import { MICRO_BATCH, paddedCells, RunState } from './run-state.ts';
 import { refuseUnknownOptions, refuseUnlessOneOf } from './options.ts';
 import type { Tl1Kernel } from './tl1.ts';
 import { type OnTap, StepTaps } from './trace.ts';
 import type { Weights } from './weights.ts';
 
-export interface EvaluateOptions {
+/** @typeParam Row - what is given for a position: all logits, or those of a {@link ScreenedSession} */
+export interface EvaluateOptions<Row extends Logits = Float32Array> {
   /**
    * `last` (default): logits of the last position, as llama-cli asks for. `all`: of every position. Two numerics: the
    * reference rounds the head's input to f16 when a micro-batch wants one row (numerics, section 5.4).
    */
   readonly logits?: 'all' | 'last';
   /** Called for each row of logits in order of position; the row is the caller's to keep. */
-  readonly onLogits?: (row: Float32Array, position: number) => void;
-  /** Called for each node of the graph in execution order. Costs nothing when left out. */
+  readonly onLogits?: (row: Row, position: number) => void;
+  /**
+   * Called for each node of the graph in execution order; in a screened session, all but `result_output`. Costs nothing
+   * when left out.
+   */
   readonly onTap?: OnTap;
   /** Checked before each micro-batch, after a turn of the event loop; a rejected call leaves the session as it was. */
   readonly signal?: AbortSignal | undefined;
@@ -32,22 +38,32 @@ export interface SessionModel {
   readonly tl1Kernel: Tl1Kernel | undefined;
 }
 
+/** A session that gives the largest logits of the last position only, with the bits of the others. */
+export type ScreenedSession = Session<TopLogits>;
+
 /** One sequence of tokens with its key/value cache. */
-export class Session {
+export class Session<Row extends Logits = Float32Array> {
   readonly contextLength: number;
   readonly #model: SessionModel;
-  readonly #onDispose: (session: Session) => void;
+  readonly #onDispose: (session: Session<Row>) => void;
   readonly #state: RunState;
+  readonly #screenedHead: ScreenedHead | undefined;
   #position = 0;
   #step = 0;
   #busy = false;
   #disposed = false;
 
   /** Use `model.createSession()`. */
-  constructor(model: SessionModel, contextLength: number, onDispose: (session: Session) => void) {
+  constructor(
+    model: SessionModel,
+    contextLength: number,
+    onDispose: (session: Session<Row>) => void,
+    screenedHead?: ScreenedHead,
+  ) {
     this.contextLength = contextLength;
     this.#model = model;
     this.#onDispose = onDispose;
+    this.#screenedHead = screenedHead;
     this.#state = new RunState(model.config, model.kernels, contextLength, model.weights);
   }
 
@@ -60,20 +76,27 @@ export class Session {
    * Evaluates ids after those already in the cache, in micro-batches of 512 as the reference does.
    *
    * @param ids - at least one, each in 0..vocabSize-1
-   * @returns logits of the last position, f32 [vocabSize], the caller's to keep
-   * @throws {EngineError} ENGINE_CONTEXT_FULL (nothing is evaluated then), ENGINE_BUSY, ENGINE_DISPOSED
+   * @returns logits of the last position, f32 [vocabSize] or the largest, the caller's to keep
+   * @throws {EngineError} ENGINE_CONTEXT_FULL (nothing is evaluated then), ENGINE_BUSY, ENGINE_DISPOSED,
+   *   ENGINE_NEEDS_ALL_LOGITS
    * @throws {RangeError} for no ids or one outside the vocabulary
    */
-  async evaluate(ids: readonly number[], options: EvaluateOptions = {}): Promise<Float32Array> {
+  async evaluate(ids: readonly number[], options: EvaluateOptions<Row> = {}): Promise<Row> {
     const { logits = 'last', onLogits, onTap, signal } = options;
     refuseUnknownOptions(options, ['logits', 'onLogits', 'onTap', 'signal']);
     refuseUnlessOneOf('logits', logits, ['all', 'last']);
+    if (logits === 'all' && this.#screenedHead) {
+      throw new EngineError(
+        'ENGINE_NEEDS_ALL_LOGITS',
+        'A screened session gives the largest logits of the last position; for those of all positions use one with the exact head.',
+      );
+    }
     this.#check();
     const own = ids.slice(); // the caller's may change while this waits
     this.checkIds(own);
     signal?.throwIfAborted();
     const before = { position: this.#position, step: this.#step };
-    let last: Float32Array | undefined;
+    let last: Row | undefined;
     this.#busy = true;
     try {
       for (let from = 0; from < own.length; from += MICRO_BATCH) {
@@ -117,6 +140,7 @@ export class Session {
     if (this.#busy) throw busy();
     this.#disposed = true;
     this.#state.free();
+    this.#screenedHead?.free();
     this.#onDispose(this);
   }
 
@@ -128,7 +152,7 @@ export class Session {
     ids: readonly number[],
     wanted: WantedRows,
     onTap: OnTap | undefined,
-    onLogits: (row: Float32Array, position: number) => void,
+    onRow: (row: Row, position: number) => void,
   ): void {
     const { config, weights, kernels, lanes } = this.#model;
     const position = this.#position;
@@ -145,7 +169,9 @@ export class Session {
         onTap,
       );
     try {
-      forward(config, weights, this.#state, kernels, { ids, position, wanted, lanes, taps, onLogits });
+      const onLogits = onRow as (row: Logits, position: number) => void; // Row is what this session's head gives
+      const screenedHead = this.#screenedHead;
+      forward(config, weights, this.#state, kernels, { ids, position, wanted, lanes, taps, screenedHead, onLogits });
     } finally {
       taps?.free();
     }

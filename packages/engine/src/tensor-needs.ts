@@ -76,6 +76,12 @@ export function globalNeeds({ graph, vocabSize, embeddingLength, headDim }: Mode
   };
 }
 
+/** The head's matrix: the token embedding, unless the file has another. */
+export function headNeed(config: ModelConfig, { tensors }: GgufFile): TensorNeed {
+  const { output, tokenEmbd } = globalNeeds(config);
+  return output !== undefined && tensors.has(output.name) ? output : tokenEmbd;
+}
+
 export function layerNeeds(config: ModelConfig, ternaryType: TernaryType, layer: number): LayerNeeds {
   const { graph, embeddingLength, feedForwardLength, headCount, headCountKv, headDim } = config;
   const isLlama = graph === 'llama';

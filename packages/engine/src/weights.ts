@@ -3,8 +3,10 @@ import type { I2sLayout, KernelMemory, Pointer, WasmKernels } from '@bittern/ker
 import type { ModelConfig } from './config.ts';
 import { EngineError } from './errors.ts';
 import { isMatrixType, layoutOf, type MatrixLayout, type MatrixType, rowBytesOf } from './matrix-types.ts';
+import { type HeadKind, packScreen, type ScreenWeights } from './screened-head.ts';
 import {
   globalNeeds,
+  headNeed,
   layerNeeds,
   type LinearNeeds,
   type TensorNeed,
@@ -55,6 +57,8 @@ export interface Weights {
   readonly outputNorm: Pointer; // [embeddingLength]
   readonly output: Matrix; // [vocabSize, embeddingLength]: the head; `tokenEmbd` where they are tied
   readonly ropeFreqs: Pointer | undefined; // f32 [headDim / 2], by which RoPE's angles are divided
+  /** The int8 copy of the head, where it was asked for. */
+  readonly screen: ScreenWeights | undefined;
 }
 
 export interface LoadProgress {
@@ -66,6 +70,7 @@ export interface LoadWeightsOptions {
   readonly i2sLayout: I2sLayout;
   readonly tl1Tiling: Tl1Tilings;
   readonly tl1Kernel: Tl1Kernel;
+  readonly head: HeadKind;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
 }
@@ -90,7 +95,8 @@ export async function loadWeights(
   const plan = new LoadPlan(gguf, kernels, options);
   const needs = globalNeeds(config);
   const tokenEmbd = plan.matrix(needs.tokenEmbd);
-  const output = plan.has(needs.output) ? plan.matrix(needs.output) : tokenEmbd;
+  const head = headNeed(config, gguf);
+  const output = head.name === needs.tokenEmbd.name ? tokenEmbd : plan.matrix(head);
   const ropeFreqs = plan.has(needs.ropeFreqs) ? plan.divisors(needs.ropeFreqs) : undefined;
   const layers = Array.from({ length: config.blockCount }, (_, layer) => {
     const layerNeed = layerNeeds(config, ternaryType, layer);
@@ -111,7 +117,8 @@ export async function loadWeights(
   const outputNorm = plan.array(needs.outputNorm);
 
   await plan.run();
-  return { ternaryType, layouts: plan.layouts, tokenEmbd, layers, outputNorm, output, ropeFreqs };
+  const screen = options.head === 'screened' ? packScreen(config, output, kernels) : undefined;
+  return { ternaryType, layouts: plan.layouts, tokenEmbd, layers, outputNorm, output, ropeFreqs, screen };
 }
 
 /** The loads of one file: first all given their place, then all run. */

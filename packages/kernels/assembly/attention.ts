@@ -1,10 +1,11 @@
 // Causal attention over an f16 key/value cache: see `storeKeysValues` and `attention` in src/contract.ts.
 import { exp4 } from './exp';
-import { blasRow, dotF16, roundToF16, widenF16 } from './f16-matmul';
+import { scoreTile, sumValuesTile } from './attention-tiles';
+import { blasRow, dotF16, f16Gemv, findNonFiniteF16, roundToF16, widenF16 } from './f16-matmul';
 import { halve4, narrowF16x4, storeF16x4 } from './lanes';
 
-/** Rows of q that share one widening of the keys and values. */
-const TILE_ROWS: i32 = 32;
+/** Rows of q whose scores are computed together: with 512 cells they stay in a first-level cache. */
+const TILE_ROWS: i32 = 8;
 
 export function storeKeysValues(
   keys: usize, values: usize, count: i32, kvHeads: i32, headDim: i32, position: i32, cells: i32,
@@ -86,59 +87,107 @@ function widenRows(matrix: usize, rows: i32, width: i32, rowStride: i32, out: us
   }
 }
 
+// @ts-ignore: decorator
+@inline
+function allFinite(matrix: usize, rows: i32, width: i32, rowStride: i32): bool {
+  for (let row = 0; row < rows; row++) {
+    if (findNonFiniteF16(matrix + ((<usize>row * rowStride) << 1), width) >= 0) return false;
+  }
+  return true;
+}
+
+/** One row of one head over a finite cache: both products are plain ones, straight from f16. */
+function attendOneRow(
+  query: usize, keys: usize, values: usize, headDim: i32, cacheCells: i32, cells: i32, visible: i32, scale: f32,
+  lanes: i32, out: usize, scores: usize, probabilities: usize, scratch: usize,
+): void {
+  const rounded = scratch; // [headDim]
+  const p = rounded + (<usize>headDim << 2); // [cells]
+  const products = p + (<usize>cells << 2); // scratch of f16Gemv
+  roundToF16(query, headDim, rounded);
+  const kq = scores ? scores : p;
+  f16Gemv(keys, 0, cells, headDim, headDim, rounded, kq, lanes, products);
+  softmax(kq, cells, visible, scale, lanes, p);
+  if (probabilities) memory.copy(probabilities, p, <usize>cells << 2);
+  roundToF16(p, cells, p);
+  f16Gemv(values, 0, headDim, cells, cacheCells, p, out, lanes, products);
+}
+
 export function attention(
-  q: usize, kvHeadBegin: i32, kvHeadEnd: i32, heads: i32, kvHeads: i32, headDim: i32, count: i32, position: i32,
+  q: usize, headBegin: i32, headEnd: i32, heads: i32, kvHeads: i32, headDim: i32, count: i32, position: i32,
   keyCache: usize, valueCache: usize, cacheCells: i32, cells: i32, scale: f32, lanes: i32,
   out: usize, scores: usize, probabilities: usize, scratch: usize,
 ): void {
   const group = heads / kvHeads;
-  const width = heads * headDim; // of a row of q and of out
-  const tileRows = min(count, TILE_ROWS);
-  const widened = scratch; // [cells, headDim] keys, then [headDim, cells] values
-  const rounded = widened + ((<usize>cells * headDim) << 2); // [headDim]
-  const rowScores = rounded + (<usize>headDim << 2); // [cells]
-  const tile = rowScores + (<usize>cells << 2); // [group, tileRows, cells]
-  for (let kvHead = kvHeadBegin; kvHead < kvHeadEnd; kvHead++) {
-    const keys = keyCache + ((<usize>kvHead * cacheCells * headDim) << 1); // [cells, headDim]
-    const values = valueCache + ((<usize>kvHead * headDim * cacheCells) << 1); // [headDim, cells]
-    for (let row = 0; row < count; row += tileRows) {
-      const rows = min(tileRows, count - row);
-      // Probabilities of the tile for every query head that reads this key head
-      widenRows(keys, cells, headDim, headDim, widened);
-      for (let g = 0; g < group; g++) {
-        const head = kvHead * group + g;
-        for (let r = 0; r < rows; r++) {
-          const query = q + ((<usize>(row + r) * width + head * headDim) << 2);
-          const tap = (<usize>(head * count + row + r) * cells) << 2;
-          const kq = scores ? scores + tap : rowScores;
-          const p = tile + ((<usize>(g * tileRows + r) * cells) << 2);
-          if (heads == 1 && count > 1) {
-            // The one case in which the reference does not round q to f16 (numerics, section 5.3, "one query head").
-            for (let cell = 0; cell < cells; cell++) {
-              blasRow(widened + ((<usize>cell * headDim) << 2), query, 0, headDim, 1, kq + (<usize>cell << 2), 0, lanes);
-            }
-          } else {
-            roundToF16(query, headDim, rounded);
-            for (let cell = 0; cell < cells; cell++) {
-              store<f32>(kq + (<usize>cell << 2), dotF16(widened + ((<usize>cell * headDim) << 2), rounded, headDim, lanes));
+  const rowBytes = <usize>(heads * headDim) << 2; // of q and of out
+  const headBytes = <usize>headDim << 2, cellsBytes = <usize>cells << 2;
+  const keys = scratch; // [cells, headDim]
+  const values = keys + <usize>cells * headBytes; // [headDim, cells]
+  const queries = values + <usize>cells * headBytes; // [TILE_ROWS, headDim]
+  const tile = queries + <usize>TILE_ROWS * headBytes; // [TILE_ROWS, cells]
+  const sums = tile + <usize>TILE_ROWS * cellsBytes; // 256 bytes
+  let kvHead = -1;
+  let finite = false;
+  for (let head = headBegin; head < headEnd; head++) {
+    const cachedKeys = keyCache + ((<usize>(head / group) * cacheCells * headDim) << 1); // [cells, headDim]
+    const cachedValues = valueCache + ((<usize>(head / group) * headDim * cacheCells) << 1); // [headDim, cells]
+    if (head / group != kvHead) {
+      kvHead = head / group;
+      finite = allFinite(cachedValues, headDim, cells, cacheCells);
+      if (count == 1) finite = finite && allFinite(cachedKeys, 1, cells * headDim, 0);
+      if (count > 1 || !finite) {
+        widenRows(cachedKeys, cells, headDim, headDim, keys);
+        widenRows(cachedValues, headDim, cells, cacheCells, values);
+      }
+    }
+    const tap = <usize>head * count * cellsBytes;
+    const headQ = q + <usize>head * headBytes, headOut = out + <usize>head * headBytes;
+    if (count == 1 && finite) {
+      attendOneRow(
+        headQ, cachedKeys, cachedValues, headDim, cacheCells, cells, position + 1, scale, lanes, headOut,
+        scores ? scores + tap : 0, probabilities ? probabilities + tap : 0, scratch,
+      );
+      continue;
+    }
+    for (let row = 0; row < count; row += TILE_ROWS) {
+      const rows = min(TILE_ROWS, count - row);
+      const rowTap = tap + <usize>row * cellsBytes;
+      // Cells that no row of the tile sees are left out, unless somebody looks at them or 0 times a value is not 0.
+      const seen = scores || probabilities || !finite ? cells : min(cells, (position + row + rows + 31) & ~31);
+      const kq = scores ? scores + rowTap : tile;
+      let query = headQ + <usize>row * rowBytes;
+      if (heads == 1 && count > 1) {
+        // The one case in which the reference does not round q to f16 (numerics, section 5.3, "one query head").
+        for (let r = 0; r < rows; r++, query += rowBytes) {
+          for (let cell: usize = 0; cell < <usize>seen; cell++) {
+            blasRow(keys + cell * headBytes, query, 0, headDim, 1, kq + <usize>r * cellsBytes + (cell << 2), 0, lanes);
+          }
+        }
+      } else {
+        for (let r = 0; r < rows; r++, query += rowBytes) roundToF16(query, headDim, queries + <usize>r * headBytes);
+        if (headDim % (4 * lanes) == 0) {
+          scoreTile(keys, seen, queries, rows, headDim, lanes, kq, cellsBytes, sums);
+        } else {
+          for (let r = 0; r < rows; r++) {
+            const rounded = queries + <usize>r * headBytes;
+            for (let cell: usize = 0; cell < <usize>seen; cell++) {
+              store<f32>(kq + <usize>r * cellsBytes + (cell << 2), dotF16(keys + cell * headBytes, rounded, headDim, lanes));
             }
           }
-          softmax(kq, cells, position + row + r + 1, scale, lanes, p);
-          if (probabilities) memory.copy(probabilities + tap, p, <usize>cells << 2);
-          if (count == 1) roundToF16(p, cells, p);
         }
       }
-      // Their sums of values
-      widenRows(values, headDim, cells, cacheCells, widened);
-      for (let g = 0; g < group; g++) {
-        const p = tile + ((<usize>(g * tileRows) * cells) << 2);
-        const target = out + ((<usize>row * width + (kvHead * group + g) * headDim) << 2);
-        for (let d = 0; d < headDim; d++) {
-          const line = widened + ((<usize>d * cells) << 2);
-          if (count == 1) store<f32>(target + (<usize>d << 2), dotF16(line, p, cells, lanes));
-          else blasRow(line, p, <usize>cells << 2, cells, rows, target + (<usize>d << 2), <usize>width << 2, lanes);
-        }
+      for (let r = 0; r < rows; r++) {
+        const line = <usize>r * cellsBytes;
+        softmax(kq + line, seen, position + row + r + 1, scale, lanes, tile + line);
       }
+      if (probabilities) memory.copy(probabilities + rowTap, tile, <usize>rows * cellsBytes);
+      const target = headOut + <usize>row * rowBytes;
+      if (count == 1) {
+        roundToF16(tile, cells, tile);
+        for (let d: usize = 0; d < <usize>headDim; d++) {
+          store<f32>(target + (d << 2), dotF16(values + d * cellsBytes, tile, cells, lanes));
+        }
+      } else sumValuesTile(values, cells, seen, headDim, tile, rows, lanes, target, rowBytes, sums);
     }
   }
 }

@@ -4,6 +4,7 @@
 // The plain dot product comes twice: over a row of f16 that is read once (the head), and over a row that was widened to
 // f32 because several vectors read it (attention).
 import { addExactProduct, F16_SCALE, fma4, halve4, loadF16x4, loadScaledF16x4, roundToF16x4 } from './lanes';
+import { touch, TOUCHED_BYTES } from './touch';
 
 /** Sixteen lanes, four v128, to one sum by halving. */
 // @ts-ignore: decorator
@@ -20,10 +21,9 @@ function sumNeighbours8(a: v128, b: v128): f32 {
   return (f32x4.extract_lane(s, 0) + f32x4.extract_lane(s, 1)) + (f32x4.extract_lane(s, 2) + f32x4.extract_lane(s, 3));
 }
 
-// The plain dot product: four accumulators of `lanes` floats, a, b, c, d, each of two v128 (0 and 1), added lane by lane
-// as (a + c) + (b + d). Both factors hold f16 values, so every product is exact in f32. Columns beyond a multiple of
-// 4 * lanes are added one by one in f64. Sixteen lanes go in two passes of eight over the row, the second from the
-// cache: sixteen accumulators would not stay in registers.
+// The plain dot product: four accumulators of `lanes` floats, a, b, c, d, added lane by lane as (a + c) + (b + d). Both
+// factors hold f16 values, so every product is exact in f32. Columns beyond a multiple of 4 * lanes are added one by one
+// in f64.
 
 /** Adds the columns from `full` on to `total`; row of f16, vector multiplied by 2^112. */
 function addScaledTail(total: f32, row: usize, vector: usize, full: i32, width: i32): f32 {
@@ -45,55 +45,6 @@ function addTail(total: f32, row: usize, vector: usize, full: i32, width: i32): 
     sum += <f64>(load<f32>(row + i) * load<f32>(vector + i));
   }
   return <f32>sum;
-}
-
-/** Row of finite f16, vector multiplied by 2^112; 8 lanes. */
-function dotScaledLanes8(row: usize, vector: usize, width: i32): f32 {
-  let a0 = f32x4.splat(0), a1 = f32x4.splat(0), b0 = f32x4.splat(0), b1 = f32x4.splat(0);
-  let c0 = f32x4.splat(0), c1 = f32x4.splat(0), d0 = f32x4.splat(0), d1 = f32x4.splat(0);
-  const full = width & ~31;
-  let r = row, v = vector;
-  for (const end = row + (<usize>full << 1); r < end; r += 64, v += 128) {
-    a0 = addExactProduct(loadScaledF16x4(r), v128.load(v), a0);
-    a1 = addExactProduct(loadScaledF16x4(r + 8), v128.load(v, 16), a1);
-    b0 = addExactProduct(loadScaledF16x4(r + 16), v128.load(v, 32), b0);
-    b1 = addExactProduct(loadScaledF16x4(r + 24), v128.load(v, 48), b1);
-    c0 = addExactProduct(loadScaledF16x4(r + 32), v128.load(v, 64), c0);
-    c1 = addExactProduct(loadScaledF16x4(r + 40), v128.load(v, 80), c1);
-    d0 = addExactProduct(loadScaledF16x4(r + 48), v128.load(v, 96), d0);
-    d1 = addExactProduct(loadScaledF16x4(r + 56), v128.load(v, 112), d1);
-  }
-  const s0 = f32x4.add(f32x4.add(a0, c0), f32x4.add(b0, d0));
-  const s1 = f32x4.add(f32x4.add(a1, c1), f32x4.add(b1, d1));
-  const total = sumNeighbours8(s0, s1);
-  return full == width ? total : addScaledTail(total, row, vector, full, width);
-}
-
-/** Row of finite f16, vector multiplied by 2^112; 16 lanes. */
-function dotScaledLanes16(row: usize, vector: usize, width: i32): f32 {
-  let s0 = f32x4.splat(0), s1 = f32x4.splat(0), s2 = f32x4.splat(0), s3 = f32x4.splat(0);
-  const full = width & ~63;
-  for (let half: usize = 0; half < 2; half++) {
-    let a0 = f32x4.splat(0), a1 = f32x4.splat(0), b0 = f32x4.splat(0), b1 = f32x4.splat(0);
-    let c0 = f32x4.splat(0), c1 = f32x4.splat(0), d0 = f32x4.splat(0), d1 = f32x4.splat(0);
-    let r = row + (half << 4), v = vector + (half << 5);
-    for (const end = r + (<usize>full << 1); r < end; r += 128, v += 256) {
-      a0 = addExactProduct(loadScaledF16x4(r), v128.load(v), a0);
-      a1 = addExactProduct(loadScaledF16x4(r + 8), v128.load(v, 16), a1);
-      b0 = addExactProduct(loadScaledF16x4(r + 32), v128.load(v, 64), b0);
-      b1 = addExactProduct(loadScaledF16x4(r + 40), v128.load(v, 80), b1);
-      c0 = addExactProduct(loadScaledF16x4(r + 64), v128.load(v, 128), c0);
-      c1 = addExactProduct(loadScaledF16x4(r + 72), v128.load(v, 144), c1);
-      d0 = addExactProduct(loadScaledF16x4(r + 96), v128.load(v, 192), d0);
-      d1 = addExactProduct(loadScaledF16x4(r + 104), v128.load(v, 208), d1);
-    }
-    s0 = s2;
-    s1 = s3;
-    s2 = f32x4.add(f32x4.add(a0, c0), f32x4.add(b0, d0));
-    s3 = f32x4.add(f32x4.add(a1, c1), f32x4.add(b1, d1));
-  }
-  const total = halve16(s0, s1, s2, s3);
-  return full == width ? total : addScaledTail(total, row, vector, full, width);
 }
 
 /** Row of f32; 8 lanes. */
@@ -150,19 +101,115 @@ export function dotF16(row: usize, vector: usize, width: i32, lanes: i32): f32 {
   return lanes == 16 ? dotLanes16(row, vector, width) : dotLanes8(row, vector, width);
 }
 
+// The head's rows are read once, so they are widened on the way, and without a shuffle: a v128 of eight f16 is four i32,
+// in which the columns 1, 3, 5, 7 are the upper halves, and 0, 2, 4, 6 come there by a shift. The vector is brought to
+// that order once a call:
+//
+//   16 columns: | 0 2 4 6 | 8 10 12 14 | 1 3 5 7 | 9 11 13 15 |, then 16 more, and so on.
+//
+// Pairs of adjacent v128 are treated alike, which V8's revectorizer joins to 256-bit instructions.
+
+/** Sign, exponent and mantissa of f16 in an i32 from bit 16 on, shifted right by 3: an f32, 2^112 times too small. */
+const SCALED_F16: i32 = 0x8fffe000;
+
+/** The first `full` columns of `vector` times 2^112 in the order above; `full` is a multiple of 16. */
+function arrangeVector(vector: usize, full: i32, out: usize): void {
+  const scale = f32x4.splat(F16_SCALE);
+  for (const end = vector + (<usize>full << 2); vector < end; vector += 64, out += 64) {
+    const a = f32x4.mul(v128.load(vector), scale), b = f32x4.mul(v128.load(vector, 16), scale);
+    const c = f32x4.mul(v128.load(vector, 32), scale), d = f32x4.mul(v128.load(vector, 48), scale);
+    v128.store(out, i32x4.shuffle(a, b, 0, 2, 4, 6));
+    v128.store(out, i32x4.shuffle(c, d, 0, 2, 4, 6), 16);
+    v128.store(out, i32x4.shuffle(a, b, 1, 3, 5, 7), 32);
+    v128.store(out, i32x4.shuffle(c, d, 1, 3, 5, 7), 48);
+  }
+}
+
+/**
+ * Sums of the products of 16 columns of every `step`, and of the 16 that lie half a step further: 16 sums to `out`, for
+ * the columns 0 to 15 in the order above.
+ *
+ * @param row - finite f16
+ * @param end - of the row's columns
+ * @param vector - f32 in the order above
+ * @param step - bytes of the row, 64 or 128
+ */
+// @ts-ignore: decorator
+@inline
+function sumColumns(row: usize, end: usize, vector: usize, step: usize, out: usize): void {
+  const mask = i32x4.splat(SCALED_F16);
+  let e0 = f32x4.splat(0), E0 = f32x4.splat(0), o0 = f32x4.splat(0), O0 = f32x4.splat(0);
+  let e1 = f32x4.splat(0), E1 = f32x4.splat(0), o1 = f32x4.splat(0), O1 = f32x4.splat(0);
+  let later = row + (step >> 1), laterVector = vector + step;
+  for (; row < end; row += step, later += step, vector += 2 * step, laterVector += 2 * step) {
+    let w = v128.load(row), W = v128.load(row, 16);
+    e0 = addExactProduct(v128.and(i32x4.shr_s(i32x4.shl(w, 16), 3), mask), v128.load(vector), e0);
+    E0 = addExactProduct(v128.and(i32x4.shr_s(i32x4.shl(W, 16), 3), mask), v128.load(vector, 16), E0);
+    o0 = addExactProduct(v128.and(i32x4.shr_s(w, 3), mask), v128.load(vector, 32), o0);
+    O0 = addExactProduct(v128.and(i32x4.shr_s(W, 3), mask), v128.load(vector, 48), O0);
+    w = v128.load(later);
+    W = v128.load(later, 16);
+    e1 = addExactProduct(v128.and(i32x4.shr_s(i32x4.shl(w, 16), 3), mask), v128.load(laterVector), e1);
+    E1 = addExactProduct(v128.and(i32x4.shr_s(i32x4.shl(W, 16), 3), mask), v128.load(laterVector, 16), E1);
+    o1 = addExactProduct(v128.and(i32x4.shr_s(w, 3), mask), v128.load(laterVector, 32), o1);
+    O1 = addExactProduct(v128.and(i32x4.shr_s(W, 3), mask), v128.load(laterVector, 48), O1);
+  }
+  v128.store(out, f32x4.add(e0, e1));
+  v128.store(out, f32x4.add(E0, E1), 16);
+  v128.store(out, f32x4.add(o0, o1), 32);
+  v128.store(out, f32x4.add(O0, O1), 48);
+}
+
+/** Eight lanes in 32 columns: a and b are the first 16, c and d the next. Halved once, then neighbours are added. */
+function dotArrangedLanes8(row: usize, vector: usize, full: i32, sums: usize): f32 {
+  sumColumns(row, row + (<usize>full << 1), vector, 64, sums);
+  let even = f32x4.add(v128.load(sums), v128.load(sums, 16)), odd = f32x4.add(v128.load(sums, 32), v128.load(sums, 48));
+  even = f32x4.add(even, i32x4.shuffle(even, even, 2, 3, 0, 1));
+  odd = f32x4.add(odd, i32x4.shuffle(odd, odd, 2, 3, 0, 1));
+  const s = f32x4.add(even, odd);
+  return f32x4.extract_lane(s, 0) + f32x4.extract_lane(s, 1);
+}
+
+/** Sixteen lanes in 64 columns: a and c in one pass, b and d in another, so that their sums stay in registers. */
+function dotArrangedLanes16(row: usize, vector: usize, full: i32, sums: usize): f32 {
+  const end = row + (<usize>full << 1);
+  sumColumns(row, end, vector, 128, sums);
+  sumColumns(row + 32, end, vector + 64, 128, sums + 64);
+  const even = f32x4.add(
+    f32x4.add(v128.load(sums), v128.load(sums, 64)),
+    f32x4.add(v128.load(sums, 16), v128.load(sums, 80)),
+  );
+  const odd = f32x4.add(
+    f32x4.add(v128.load(sums, 32), v128.load(sums, 96)),
+    f32x4.add(v128.load(sums, 48), v128.load(sums, 112)),
+  );
+  return halve4(even) + halve4(odd);
+}
+
 export function f16Gemv(
   matrix: usize, rowBegin: i32, rowEnd: i32, width: i32, rowStride: i32, vector: usize, out: usize, lanes: i32,
   scratch: usize,
 ): void {
+  const full = width & (lanes == 16 ? ~63 : ~31);
+  const sums = scratch + (<usize>width << 2);
+  arrangeVector(vector, full, scratch);
   const scale = f32x4.splat(F16_SCALE);
-  for (let i: usize = 0, bytes = <usize>width << 2; i < bytes; i += 16) {
+  for (let i = <usize>full << 2, bytes = <usize>width << 2; i < bytes; i += 16) {
     v128.store(scratch + i, f32x4.mul(v128.load(vector + i), scale));
   }
-  for (let row = rowBegin; row < rowEnd; row++) {
-    const m = matrix + ((<usize>row * rowStride) << 1);
-    const dot = lanes == 16 ? dotScaledLanes16(m, scratch, width) : dotScaledLanes8(m, scratch, width);
-    store<f32>(out + (<usize>row << 2), dot);
+  const rowBytes = <usize>rowStride << 1;
+  const most = max(1, TOUCHED_BYTES / <i32>rowBytes);
+  let touched = 0;
+  for (let row = rowBegin; row < rowEnd; row += most) {
+    const end = min(row + most, rowEnd);
+    let m = matrix + <usize>row * rowBytes;
+    touched |= touch(m, m + <usize>(end - row) * rowBytes);
+    for (let to = out + (<usize>row << 2), toEnd = out + (<usize>end << 2); to < toEnd; to += 4, m += rowBytes) {
+      const dot = lanes == 16 ? dotArrangedLanes16(m, scratch, full, sums) : dotArrangedLanes8(m, scratch, full, sums);
+      store<f32>(to, full == width ? dot : addScaledTail(dot, m, scratch, full, width));
+    }
   }
+  store<i32>(sums, touched);
 }
 
 // The small matrix product's dot product: one accumulator of `lanes`, fused, reduced by halving. The row is f32; four

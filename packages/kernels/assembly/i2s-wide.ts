@@ -1,21 +1,9 @@
 // The products of i2s.ts with every operation on both 16-byte halves of a row's 32 bytes, side by side: V8's revectorizer
 // (flag --experimental-wasm-revectorize) joins such pairs to 256-bit instructions. Upper case is the second half. It starts
 // from adjacent stores, so sums pass through scratch. Without the flag these are slower: too many values are alive.
-import { i2sGemm, i2sGemv } from './i2s';
-import { dot16, sumI32 } from './lanes';
-
-// @ts-ignore: decorator
-@inline
-function scaled(dot: i32, sum: i32, activationScale: f32, weightScale: f32): f32 {
-  return <f32>(dot - sum) / activationScale * weightScale;
-}
-
-/** Sum of the eight i32 at `p`. */
-// @ts-ignore: decorator
-@inline
-function sumAt(p: usize): i32 {
-  return sumI32(i32x4.add(v128.load(p), v128.load(p, 16)));
-}
+import { finish4, finishRows, i2sGemm, i2sGemv, rowsAtOnce } from './i2s';
+import { dot16 } from './lanes';
+import { touch } from './touch';
 
 export function i2sGemvWide(
   weights: usize, rowBegin: i32, rowEnd: i32, width: i32, weightScale: f32,
@@ -27,86 +15,91 @@ export function i2sGemvWide(
   const valuesEnd = values + <usize>width;
   const low = i8x16.splat(0x03);
   const high = i8x16.splat(0x0c);
+  const most = rowsAtOnce(width);
+  let touched = 0;
   let w = weights + ((<usize>rowBegin * width) >> 2);
-  for (let row = rowBegin; row < rowEnd; row += 2) {
-    // As in i2sGemv: codes in bits 0-1 count once (a, c), those in bits 2-3 four times (b, d).
-    let a0 = i32x4.splat(0), A0 = i32x4.splat(0), a1 = i32x4.splat(0), A1 = i32x4.splat(0);
-    let b0 = i32x4.splat(0), B0 = i32x4.splat(0), b1 = i32x4.splat(0), B1 = i32x4.splat(0);
-    let c0 = i32x4.splat(0), C0 = i32x4.splat(0), c1 = i32x4.splat(0), C1 = i32x4.splat(0);
-    let d0 = i32x4.splat(0), D0 = i32x4.splat(0), d1 = i32x4.splat(0), D1 = i32x4.splat(0);
-    for (let v = values; v < valuesEnd; v += 256, w += 128) {
-      let w0 = v128.load(w), W0 = v128.load(w, 16), w1 = v128.load(w, 32), W1 = v128.load(w, 48);
-      let q = v128.load(v, 96), Q = v128.load(v, 112);
-      a0 = dot16(q, v128.and(w0, low), a0);
-      A0 = dot16(Q, v128.and(W0, low), A0);
-      a1 = dot16(q, v128.and(w1, low), a1);
-      A1 = dot16(Q, v128.and(W1, low), A1);
-      q = v128.load(v, 64);
-      Q = v128.load(v, 80);
-      b0 = dot16(q, v128.and(w0, high), b0);
-      B0 = dot16(Q, v128.and(W0, high), B0);
-      b1 = dot16(q, v128.and(w1, high), b1);
-      B1 = dot16(Q, v128.and(W1, high), B1);
-      w0 = i16x8.shr_u(w0, 4);
-      W0 = i16x8.shr_u(W0, 4);
-      w1 = i16x8.shr_u(w1, 4);
-      W1 = i16x8.shr_u(W1, 4);
-      q = v128.load(v, 32);
-      Q = v128.load(v, 48);
-      a0 = dot16(q, v128.and(w0, low), a0);
-      A0 = dot16(Q, v128.and(W0, low), A0);
-      a1 = dot16(q, v128.and(w1, low), a1);
-      A1 = dot16(Q, v128.and(W1, low), A1);
-      q = v128.load(v);
-      Q = v128.load(v, 16);
-      b0 = dot16(q, v128.and(w0, high), b0);
-      B0 = dot16(Q, v128.and(W0, high), B0);
-      b1 = dot16(q, v128.and(w1, high), b1);
-      B1 = dot16(Q, v128.and(W1, high), B1);
-      w0 = v128.load(w, 64);
-      W0 = v128.load(w, 80);
-      w1 = v128.load(w, 96);
-      W1 = v128.load(w, 112);
-      q = v128.load(v, 224);
-      Q = v128.load(v, 240);
-      c0 = dot16(q, v128.and(w0, low), c0);
-      C0 = dot16(Q, v128.and(W0, low), C0);
-      c1 = dot16(q, v128.and(w1, low), c1);
-      C1 = dot16(Q, v128.and(W1, low), C1);
-      q = v128.load(v, 192);
-      Q = v128.load(v, 208);
-      d0 = dot16(q, v128.and(w0, high), d0);
-      D0 = dot16(Q, v128.and(W0, high), D0);
-      d1 = dot16(q, v128.and(w1, high), d1);
-      D1 = dot16(Q, v128.and(W1, high), D1);
-      w0 = i16x8.shr_u(w0, 4);
-      W0 = i16x8.shr_u(W0, 4);
-      w1 = i16x8.shr_u(w1, 4);
-      W1 = i16x8.shr_u(W1, 4);
-      q = v128.load(v, 160);
-      Q = v128.load(v, 176);
-      c0 = dot16(q, v128.and(w0, low), c0);
-      C0 = dot16(Q, v128.and(W0, low), C0);
-      c1 = dot16(q, v128.and(w1, low), c1);
-      C1 = dot16(Q, v128.and(W1, low), C1);
-      q = v128.load(v, 128);
-      Q = v128.load(v, 144);
-      d0 = dot16(q, v128.and(w0, high), d0);
-      D0 = dot16(Q, v128.and(W0, high), D0);
-      d1 = dot16(q, v128.and(w1, high), d1);
-      D1 = dot16(Q, v128.and(W1, high), D1);
+  for (let row = rowBegin; row < rowEnd; row += most) {
+    const rows = min(most, rowEnd - row);
+    touched |= touch(w, w + ((<usize>rows * width) >> 2));
+    for (let to = scratch, end = scratch + (<usize>rows << 5); to < end; to += 64) {
+      // As in i2sGemv: codes in bits 0-1 count once (a, c), those in bits 2-3 four times (b, d).
+      let a0 = i32x4.splat(0), A0 = i32x4.splat(0), a1 = i32x4.splat(0), A1 = i32x4.splat(0);
+      let b0 = i32x4.splat(0), B0 = i32x4.splat(0), b1 = i32x4.splat(0), B1 = i32x4.splat(0);
+      let c0 = i32x4.splat(0), C0 = i32x4.splat(0), c1 = i32x4.splat(0), C1 = i32x4.splat(0);
+      let d0 = i32x4.splat(0), D0 = i32x4.splat(0), d1 = i32x4.splat(0), D1 = i32x4.splat(0);
+      for (let v = values; v < valuesEnd; v += 256, w += 128) {
+        let w0 = v128.load(w), W0 = v128.load(w, 16), w1 = v128.load(w, 32), W1 = v128.load(w, 48);
+        let q = v128.load(v, 96), Q = v128.load(v, 112);
+        a0 = dot16(q, v128.and(w0, low), a0);
+        A0 = dot16(Q, v128.and(W0, low), A0);
+        a1 = dot16(q, v128.and(w1, low), a1);
+        A1 = dot16(Q, v128.and(W1, low), A1);
+        q = v128.load(v, 64);
+        Q = v128.load(v, 80);
+        b0 = dot16(q, v128.and(w0, high), b0);
+        B0 = dot16(Q, v128.and(W0, high), B0);
+        b1 = dot16(q, v128.and(w1, high), b1);
+        B1 = dot16(Q, v128.and(W1, high), B1);
+        w0 = i16x8.shr_u(w0, 4);
+        W0 = i16x8.shr_u(W0, 4);
+        w1 = i16x8.shr_u(w1, 4);
+        W1 = i16x8.shr_u(W1, 4);
+        q = v128.load(v, 32);
+        Q = v128.load(v, 48);
+        a0 = dot16(q, v128.and(w0, low), a0);
+        A0 = dot16(Q, v128.and(W0, low), A0);
+        a1 = dot16(q, v128.and(w1, low), a1);
+        A1 = dot16(Q, v128.and(W1, low), A1);
+        q = v128.load(v);
+        Q = v128.load(v, 16);
+        b0 = dot16(q, v128.and(w0, high), b0);
+        B0 = dot16(Q, v128.and(W0, high), B0);
+        b1 = dot16(q, v128.and(w1, high), b1);
+        B1 = dot16(Q, v128.and(W1, high), B1);
+        w0 = v128.load(w, 64);
+        W0 = v128.load(w, 80);
+        w1 = v128.load(w, 96);
+        W1 = v128.load(w, 112);
+        q = v128.load(v, 224);
+        Q = v128.load(v, 240);
+        c0 = dot16(q, v128.and(w0, low), c0);
+        C0 = dot16(Q, v128.and(W0, low), C0);
+        c1 = dot16(q, v128.and(w1, low), c1);
+        C1 = dot16(Q, v128.and(W1, low), C1);
+        q = v128.load(v, 192);
+        Q = v128.load(v, 208);
+        d0 = dot16(q, v128.and(w0, high), d0);
+        D0 = dot16(Q, v128.and(W0, high), D0);
+        d1 = dot16(q, v128.and(w1, high), d1);
+        D1 = dot16(Q, v128.and(W1, high), D1);
+        w0 = i16x8.shr_u(w0, 4);
+        W0 = i16x8.shr_u(W0, 4);
+        w1 = i16x8.shr_u(w1, 4);
+        W1 = i16x8.shr_u(W1, 4);
+        q = v128.load(v, 160);
+        Q = v128.load(v, 176);
+        c0 = dot16(q, v128.and(w0, low), c0);
+        C0 = dot16(Q, v128.and(W0, low), C0);
+        c1 = dot16(q, v128.and(w1, low), c1);
+        C1 = dot16(Q, v128.and(W1, low), C1);
+        q = v128.load(v, 128);
+        Q = v128.load(v, 144);
+        d0 = dot16(q, v128.and(w0, high), d0);
+        D0 = dot16(Q, v128.and(W0, high), D0);
+        d1 = dot16(q, v128.and(w1, high), d1);
+        D1 = dot16(Q, v128.and(W1, high), D1);
+      }
+      v128.store(to, i32x4.add(i32x4.add(a0, c0), i32x4.shr_s(i32x4.add(b0, d0), 2)));
+      v128.store(to, i32x4.add(i32x4.add(A0, C0), i32x4.shr_s(i32x4.add(B0, D0), 2)), 16);
+      v128.store(to, i32x4.add(i32x4.add(a1, c1), i32x4.shr_s(i32x4.add(b1, d1), 2)), 32);
+      v128.store(to, i32x4.add(i32x4.add(A1, C1), i32x4.shr_s(i32x4.add(B1, D1), 2)), 48);
     }
-    v128.store(scratch, i32x4.add(i32x4.add(a0, c0), i32x4.shr_s(i32x4.add(b0, d0), 2)));
-    v128.store(scratch, i32x4.add(i32x4.add(A0, C0), i32x4.shr_s(i32x4.add(B0, D0), 2)), 16);
-    v128.store(scratch, i32x4.add(i32x4.add(a1, c1), i32x4.shr_s(i32x4.add(b1, d1), 2)), 32);
-    v128.store(scratch, i32x4.add(i32x4.add(A1, C1), i32x4.shr_s(i32x4.add(B1, D1), 2)), 48);
-    const target = out + (<usize>row << 2);
-    store<f32>(target, scaled(sumAt(scratch), sum, activationScale, weightScale));
-    store<f32>(target, scaled(sumAt(scratch + 32), sum, activationScale, weightScale), 4);
+    finishRows(scratch, rows, sum, activationScale, weightScale, out + (<usize>row << 2));
   }
+  store<i32>(scratch, touched);
 }
 
-/** Codes of one row's 128-column block, 32 bytes at `from`, to 32 bytes at every 128th from `to`. */
+/** Codes of one row's 128-column block, 32 bytes at `from`, to 32 bytes at every 192nd from `to`. */
 // @ts-ignore: decorator
 @inline
 function unpackBlock(from: usize, to: usize): void {
@@ -114,39 +107,53 @@ function unpackBlock(from: usize, to: usize): void {
   const a = v128.load(from), A = v128.load(from, 16);
   v128.store(to, v128.and(i16x8.shr_u(a, 6), mask));
   v128.store(to, v128.and(i16x8.shr_u(A, 6), mask), 16);
-  v128.store(to, v128.and(i16x8.shr_u(a, 4), mask), 128);
-  v128.store(to, v128.and(i16x8.shr_u(A, 4), mask), 144);
-  v128.store(to, v128.and(i16x8.shr_u(a, 2), mask), 256);
-  v128.store(to, v128.and(i16x8.shr_u(A, 2), mask), 272);
-  v128.store(to, v128.and(a, mask), 384);
-  v128.store(to, v128.and(A, mask), 400);
+  v128.store(to, v128.and(i16x8.shr_u(a, 4), mask), 192);
+  v128.store(to, v128.and(i16x8.shr_u(A, 4), mask), 208);
+  v128.store(to, v128.and(i16x8.shr_u(a, 2), mask), 384);
+  v128.store(to, v128.and(i16x8.shr_u(A, 2), mask), 400);
+  v128.store(to, v128.and(a, mask), 576);
+  v128.store(to, v128.and(A, mask), 592);
 }
 
+/** Six outputs of one token from their sums at `p`. */
+// @ts-ignore: decorator
+@inline
+function finish6(p: usize, sum: i32, activationScale: f32, weightScale: f32, out: usize): void {
+  v128.store(out, finish4(p, sum, activationScale, weightScale));
+  v128.store64_lane(out, finish4(p + 128, sum, activationScale, weightScale), 0, 16);
+}
+
+// Tiles of 6 rows and 2 tokens: their 12 sums, 2 values and a code are all that V8's 15 registers hold, and fewer sums
+// would wait for each other (5 cycles an instruction, 2 instructions a cycle).
 export function i2sGemmWide(
   weights: usize, rowBegin: i32, rowEnd: i32, width: i32, weightScale: f32,
   values: usize, scales: usize, sums: usize, count: i32, out: usize, outStride: i32, scratch: usize,
 ): void {
   const pair = <usize>width >> 1; // bytes of a row pair
-  const codesBytes = <usize>width << 2;
-  const totals = scratch + codesBytes; // 8 sums of 8 i32
+  const totals = scratch + 6 * <usize>width; // 12 sums of 8 i32, and room for what finish4 reads behind them
   const even = count & ~1;
-  for (let row = rowBegin; row < rowEnd; row += 4) {
-    // Unpack four rows once: 32 columns of row 0, of row 1, of row 2, of row 3, and so on.
+  let row = rowBegin;
+  for (; row + 6 <= rowEnd && row + 8 != rowEnd; row += 6) {
+    // Unpack six rows once: 32 columns of row 0, of row 1, and so on.
     let from = weights + ((<usize>row * width) >> 2);
-    for (let to = scratch; to < totals; to += 512, from += 64) {
+    for (let to = scratch; to < totals; to += 768, from += 64) {
       unpackBlock(from, to);
       unpackBlock(from + 32, to + 32);
       unpackBlock(from + pair, to + 64);
       unpackBlock(from + pair + 32, to + 96);
+      unpackBlock(from + 2 * pair, to + 128);
+      unpackBlock(from + 2 * pair + 32, to + 160);
     }
     for (let index = 0; index < even; index += 2) {
       let a0 = i32x4.splat(0), A0 = i32x4.splat(0), a1 = i32x4.splat(0), A1 = i32x4.splat(0);
       let a2 = i32x4.splat(0), A2 = i32x4.splat(0), a3 = i32x4.splat(0), A3 = i32x4.splat(0);
+      let a4 = i32x4.splat(0), A4 = i32x4.splat(0), a5 = i32x4.splat(0), A5 = i32x4.splat(0);
       let b0 = i32x4.splat(0), B0 = i32x4.splat(0), b1 = i32x4.splat(0), B1 = i32x4.splat(0);
       let b2 = i32x4.splat(0), B2 = i32x4.splat(0), b3 = i32x4.splat(0), B3 = i32x4.splat(0);
+      let b4 = i32x4.splat(0), B4 = i32x4.splat(0), b5 = i32x4.splat(0), B5 = i32x4.splat(0);
       let p = values + <usize>index * width;
       let q = p + <usize>width;
-      for (let codes = scratch; codes < totals; p += 32, q += 32, codes += 128) {
+      for (let codes = scratch; codes < totals; p += 32, q += 32, codes += 192) {
         const s = v128.load(p), S = v128.load(p, 16), t = v128.load(q), T = v128.load(q, 16);
         let c = v128.load(codes), C = v128.load(codes, 16);
         a0 = dot16(s, c, a0);
@@ -171,6 +178,18 @@ export function i2sGemmWide(
         A3 = dot16(S, C, A3);
         b3 = dot16(t, c, b3);
         B3 = dot16(T, C, B3);
+        c = v128.load(codes, 128);
+        C = v128.load(codes, 144);
+        a4 = dot16(s, c, a4);
+        A4 = dot16(S, C, A4);
+        b4 = dot16(t, c, b4);
+        B4 = dot16(T, C, B4);
+        c = v128.load(codes, 160);
+        C = v128.load(codes, 176);
+        a5 = dot16(s, c, a5);
+        A5 = dot16(S, C, A5);
+        b5 = dot16(t, c, b5);
+        B5 = dot16(T, C, B5);
       }
       v128.store(totals, a0);
       v128.store(totals, A0, 16);
@@ -180,25 +199,32 @@ export function i2sGemmWide(
       v128.store(totals, A2, 80);
       v128.store(totals, a3, 96);
       v128.store(totals, A3, 112);
-      v128.store(totals, b0, 128);
-      v128.store(totals, B0, 144);
-      v128.store(totals, b1, 160);
-      v128.store(totals, B1, 176);
-      v128.store(totals, b2, 192);
-      v128.store(totals, B2, 208);
-      v128.store(totals, b3, 224);
-      v128.store(totals, B3, 240);
-      for (let i = 0; i < 8; i++) {
-        const token = index + (i >> 2);
-        const at = <usize>token << 2;
-        const y = scaled(sumAt(totals + (<usize>i << 5)), load<i32>(sums + at), load<f32>(scales + at), weightScale);
-        store<f32>(out + ((<usize>token * outStride + row + (i & 3)) << 2), y);
-      }
+      v128.store(totals, a4, 128);
+      v128.store(totals, A4, 144);
+      v128.store(totals, a5, 160);
+      v128.store(totals, A5, 176);
+      v128.store(totals, b0, 192);
+      v128.store(totals, B0, 208);
+      v128.store(totals, b1, 224);
+      v128.store(totals, B1, 240);
+      v128.store(totals, b2, 256);
+      v128.store(totals, B2, 272);
+      v128.store(totals, b3, 288);
+      v128.store(totals, B3, 304);
+      v128.store(totals, b4, 320);
+      v128.store(totals, B4, 336);
+      v128.store(totals, b5, 352);
+      v128.store(totals, B5, 368);
+      const at = <usize>index << 2;
+      const target = out + ((<usize>index * outStride + row) << 2);
+      finish6(totals, load<i32>(sums + at), load<f32>(scales + at), weightScale, target);
+      finish6(totals + 192, load<i32>(sums + at, 4), load<f32>(scales + at, 4), weightScale, target + (<usize>outStride << 2));
     }
   }
   if (even < count) {
     const at = <usize>even << 2;
     const target = out + ((<usize>even * outStride) << 2);
-    i2sGemm(weights, rowBegin, rowEnd, width, weightScale, values + <usize>even * width, scales + at, sums + at, 1, target, outStride, scratch);
+    i2sGemm(weights, rowBegin, row, width, weightScale, values + <usize>even * width, scales + at, sums + at, 1, target, outStride, scratch);
   }
+  if (row < rowEnd) i2sGemm(weights, row, rowEnd, width, weightScale, values, scales, sums, count, out, outStride, scratch);
 }

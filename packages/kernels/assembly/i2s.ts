@@ -5,12 +5,48 @@
 //
 // Range: codes are 0..2 and values -128..127, so a dot product of `width` columns is at most 256 * width in
 // magnitude: i32 is exact up to width 8,388,607, and f32(dot - sum) up to 65,536 (2^24 / 256).
-import { dot16, sumI32 } from './lanes';
+import { dot16 } from './lanes';
+import { touch, TOUCHED_BYTES } from './touch';
+
+/** Sums of four i32x4, one a lane. */
+// @ts-ignore: decorator
+@inline
+function sums4(a: v128, b: v128, c: v128, d: v128): v128 {
+  const ab = i32x4.add(i32x4.shuffle(a, b, 0, 4, 1, 5), i32x4.shuffle(a, b, 2, 6, 3, 7));
+  const cd = i32x4.add(i32x4.shuffle(c, d, 0, 4, 1, 5), i32x4.shuffle(c, d, 2, 6, 3, 7));
+  return i32x4.add(i32x4.shuffle(ab, cd, 0, 1, 4, 5), i32x4.shuffle(ab, cd, 2, 3, 6, 7));
+}
 
 // @ts-ignore: decorator
 @inline
-function scaled(dot: i32, sum: i32, activationScale: f32, weightScale: f32): f32 {
-  return <f32>(dot - sum) / activationScale * weightScale;
+function scaled4(dots: v128, sum: i32, activationScale: f32, weightScale: f32): v128 {
+  const exact = f32x4.convert_i32x4_s(i32x4.sub(dots, i32x4.splat(sum)));
+  return f32x4.mul(f32x4.div(exact, f32x4.splat(activationScale)), f32x4.splat(weightScale));
+}
+
+// @ts-ignore: decorator
+@inline
+function addHalves(p: usize): v128 {
+  return i32x4.add(v128.load(p), v128.load(p, 16));
+}
+
+/** Four outputs from four dot products, each of eight i32 in 32 bytes from `p`, still to be summed. */
+// @ts-ignore: decorator
+@inline
+export function finish4(p: usize, sum: i32, activationScale: f32, weightScale: f32): v128 {
+  const dots = sums4(addHalves(p), addHalves(p + 32), addHalves(p + 64), addHalves(p + 96));
+  return scaled4(dots, sum, activationScale, weightScale);
+}
+
+/** {@link finish4} for an even number of rows. */
+export function finishRows(p: usize, rows: i32, sum: i32, activationScale: f32, weightScale: f32, out: usize): void {
+  for (; rows >= 4; rows -= 4, p += 128, out += 16) v128.store(out, finish4(p, sum, activationScale, weightScale));
+  if (rows) v128.store64_lane(out, finish4(p, sum, activationScale, weightScale), 0);
+}
+
+/** Rows that a vector is multiplied with after their weights were touched: what a first-level cache holds, 64 at most. */
+export function rowsAtOnce(width: i32): i32 {
+  return max(4, min(64, (4 * TOUCHED_BYTES / width) & ~3));
 }
 
 export function i2sGemv(
@@ -22,50 +58,57 @@ export function i2sGemv(
   const valuesEnd = values + <usize>width;
   const low = i8x16.splat(0x03);
   const high = i8x16.splat(0x0c);
+  const most = rowsAtOnce(width);
+  let touched = 0;
   let w = weights + ((<usize>rowBegin * width) >> 2);
-  for (let row = rowBegin; row < rowEnd; row += 2) {
-    // Codes in bits 0-1 count once (A), those in bits 2-3 four times (B): the sum is A + B / 4, exactly.
-    let a0 = i32x4.splat(0), b0 = i32x4.splat(0), a1 = i32x4.splat(0), b1 = i32x4.splat(0);
-    let c0 = i32x4.splat(0), d0 = i32x4.splat(0), c1 = i32x4.splat(0), d1 = i32x4.splat(0);
-    for (let v = values; v < valuesEnd; v += 128, w += 64) {
-      let w0 = v128.load(w), w1 = v128.load(w, 32);
-      let q = v128.load(v, 96);
-      a0 = dot16(q, v128.and(w0, low), a0);
-      a1 = dot16(q, v128.and(w1, low), a1);
-      q = v128.load(v, 64);
-      b0 = dot16(q, v128.and(w0, high), b0);
-      b1 = dot16(q, v128.and(w1, high), b1);
-      w0 = i16x8.shr_u(w0, 4);
-      w1 = i16x8.shr_u(w1, 4);
-      q = v128.load(v, 32);
-      a0 = dot16(q, v128.and(w0, low), a0);
-      a1 = dot16(q, v128.and(w1, low), a1);
-      q = v128.load(v);
-      b0 = dot16(q, v128.and(w0, high), b0);
-      b1 = dot16(q, v128.and(w1, high), b1);
-      w0 = v128.load(w, 16);
-      w1 = v128.load(w, 48);
-      q = v128.load(v, 112);
-      c0 = dot16(q, v128.and(w0, low), c0);
-      c1 = dot16(q, v128.and(w1, low), c1);
-      q = v128.load(v, 80);
-      d0 = dot16(q, v128.and(w0, high), d0);
-      d1 = dot16(q, v128.and(w1, high), d1);
-      w0 = i16x8.shr_u(w0, 4);
-      w1 = i16x8.shr_u(w1, 4);
-      q = v128.load(v, 48);
-      c0 = dot16(q, v128.and(w0, low), c0);
-      c1 = dot16(q, v128.and(w1, low), c1);
-      q = v128.load(v, 16);
-      d0 = dot16(q, v128.and(w0, high), d0);
-      d1 = dot16(q, v128.and(w1, high), d1);
+  for (let row = rowBegin; row < rowEnd; row += most) {
+    const rows = min(most, rowEnd - row);
+    touched |= touch(w, w + ((<usize>rows * width) >> 2));
+    for (let to = scratch, end = scratch + (<usize>rows << 5); to < end; to += 64) {
+      // Codes in bits 0-1 count once (A), those in bits 2-3 four times (B): the sum is A + B / 4, exactly.
+      let a0 = i32x4.splat(0), b0 = i32x4.splat(0), a1 = i32x4.splat(0), b1 = i32x4.splat(0);
+      let c0 = i32x4.splat(0), d0 = i32x4.splat(0), c1 = i32x4.splat(0), d1 = i32x4.splat(0);
+      for (let v = values; v < valuesEnd; v += 128, w += 64) {
+        let w0 = v128.load(w), w1 = v128.load(w, 32);
+        let q = v128.load(v, 96);
+        a0 = dot16(q, v128.and(w0, low), a0);
+        a1 = dot16(q, v128.and(w1, low), a1);
+        q = v128.load(v, 64);
+        b0 = dot16(q, v128.and(w0, high), b0);
+        b1 = dot16(q, v128.and(w1, high), b1);
+        w0 = i16x8.shr_u(w0, 4);
+        w1 = i16x8.shr_u(w1, 4);
+        q = v128.load(v, 32);
+        a0 = dot16(q, v128.and(w0, low), a0);
+        a1 = dot16(q, v128.and(w1, low), a1);
+        q = v128.load(v);
+        b0 = dot16(q, v128.and(w0, high), b0);
+        b1 = dot16(q, v128.and(w1, high), b1);
+        w0 = v128.load(w, 16);
+        w1 = v128.load(w, 48);
+        q = v128.load(v, 112);
+        c0 = dot16(q, v128.and(w0, low), c0);
+        c1 = dot16(q, v128.and(w1, low), c1);
+        q = v128.load(v, 80);
+        d0 = dot16(q, v128.and(w0, high), d0);
+        d1 = dot16(q, v128.and(w1, high), d1);
+        w0 = i16x8.shr_u(w0, 4);
+        w1 = i16x8.shr_u(w1, 4);
+        q = v128.load(v, 48);
+        c0 = dot16(q, v128.and(w0, low), c0);
+        c1 = dot16(q, v128.and(w1, low), c1);
+        q = v128.load(v, 16);
+        d0 = dot16(q, v128.and(w0, high), d0);
+        d1 = dot16(q, v128.and(w1, high), d1);
+      }
+      v128.store(to, i32x4.add(a0, i32x4.shr_s(b0, 2)));
+      v128.store(to, i32x4.add(c0, i32x4.shr_s(d0, 2)), 16);
+      v128.store(to, i32x4.add(a1, i32x4.shr_s(b1, 2)), 32);
+      v128.store(to, i32x4.add(c1, i32x4.shr_s(d1, 2)), 48);
     }
-    const dot0 = sumI32(i32x4.add(i32x4.add(a0, c0), i32x4.shr_s(i32x4.add(b0, d0), 2)));
-    const dot1 = sumI32(i32x4.add(i32x4.add(a1, c1), i32x4.shr_s(i32x4.add(b1, d1), 2)));
-    const target = out + (<usize>row << 2);
-    store<f32>(target, scaled(dot0, sum, activationScale, weightScale));
-    store<f32>(target, scaled(dot1, sum, activationScale, weightScale), 4);
+    finishRows(scratch, rows, sum, activationScale, weightScale, out + (<usize>row << 2));
   }
+  store<i32>(scratch, touched);
 }
 
 /** Codes of one row's 128-column block, 32 bytes at `from`, to 16 bytes at every 64th from `to`. */
@@ -82,22 +125,6 @@ function unpackBlock(from: usize, to: usize): void {
   v128.store(to, v128.and(i16x8.shr_u(b, 2), mask), 320);
   v128.store(to, v128.and(a, mask), 384);
   v128.store(to, v128.and(b, mask), 448);
-}
-
-/** Sums of four i32x4, one a lane. */
-// @ts-ignore: decorator
-@inline
-function sums4(a: v128, b: v128, c: v128, d: v128): v128 {
-  const ab = i32x4.add(i32x4.shuffle(a, b, 0, 4, 1, 5), i32x4.shuffle(a, b, 2, 6, 3, 7));
-  const cd = i32x4.add(i32x4.shuffle(c, d, 0, 4, 1, 5), i32x4.shuffle(c, d, 2, 6, 3, 7));
-  return i32x4.add(i32x4.shuffle(ab, cd, 0, 1, 4, 5), i32x4.shuffle(ab, cd, 2, 3, 6, 7));
-}
-
-// @ts-ignore: decorator
-@inline
-function scaled4(dots: v128, sum: i32, activationScale: f32, weightScale: f32): v128 {
-  const exact = f32x4.convert_i32x4_s(i32x4.sub(dots, i32x4.splat(sum)));
-  return f32x4.mul(f32x4.div(exact, f32x4.splat(activationScale)), f32x4.splat(weightScale));
 }
 
 export function i2sGemm(

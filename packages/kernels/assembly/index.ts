@@ -1,17 +1,11 @@
-export { attention, storeKeysValues } from './attention';
-export { bf16Gemm, roundToBf16, widenBf16 } from './bf16-matmul';
-export { add, addToRows, exponential, multiplyAdd, multiplyBy, reluSquaredGate, siluGate } from './elementwise';
-export { f16Gemm, f16Gemv, findNonFiniteF16, roundToF16, widenF16 } from './f16-matmul';
-export { copyF32, f32Gemm, f32Gemv } from './f32-matmul';
-export { findNonFiniteBf16, findNonFiniteF32, findNonFiniteScale } from './find-non-finite';
-export { i2sGemm, i2sGemv, packRowPairs } from './i2s';
-export { i2sGemmWide, i2sGemvWide } from './i2s-wide';
-export { q4_0Gemm, widenQ4_0 } from './q4-0';
-export { q6KGemm, widenQ6K } from './q6-k';
-export { q8_0Gemm, widenQ8_0 } from './q8-0';
-export { quantizeRows, quantizeRowsTl1 } from './quantize';
-export { quantizeRowsQ8_0, quantizeRowsQ8K } from './quantize-blocks';
-export { rmsNorm } from './rms-norm';
-export { ropeNeox, ropeNorm, ropeRatio, ropeTable } from './rope';
-export { tl1Gemv, tl1ToRowPairs, tl1ToTiles } from './tl1';
-export { tq1_0ToTq2_0, tq2_0Gemm, widenTq2_0 } from './tq2-0';
+export {
+  add, addToRows, attention, bf16Gemm, copyF32, exponential, f16Gemm, f16Gemv, f16GemvUnscreened, f32Gemm,
+  f32Gemv, findNonFiniteBf16, findNonFiniteF16, findNonFiniteF32, findNonFiniteScale, i2sGemm, i2sGemmI16,
+  i2sGemmWide, i2sGemv, i2sGemvI16, i2sGemvWide, multiplyAdd, multiplyBy, packRowPairs, packScreen, q4_0Gemm,
+  q6KGemm, q8_0Gemm, quantizeForScreen, quantizeRows, quantizeRowsQ8_0, quantizeRowsQ8K, quantizeRowsTl1,
+  reluSquaredGate, rescoreCandidates, rmsNorm, ropeNeox, ropeNorm, ropeTable, roundToBf16, roundToF16,
+  screenRows, selectCandidates, siluGate, storeKeysValues, tl1Gemv, tl1ToRowPairs, tl1ToTiles, tq1_0ToTq2_0,
+  tq2_0Gemm, widenBf16, widenF16, widenQ4_0, widenQ6K, widenQ8_0, widenTq2_0,
+} from './counted';
+export { timeCalls, useCounters } from './counters';
+export { ropeRatio } from './rope';

@@ -1,21 +1,13 @@
 // The thread team: every thread runs the same program of kernel calls, each on its share of the rows, with a barrier
 // after every call. See src/team.ts, which writes programs, for the table of operations; a word is an i32 or an f32.
-import { attention, storeKeysValues } from './attention';
-import { bf16Gemm, roundToBf16 } from './bf16-matmul';
-import { add, addToRows, multiplyBy, reluSquaredGate, siluGate } from './elementwise';
-import { f16Gemm, f16Gemv, roundToF16, widenF16 } from './f16-matmul';
-import { f32Gemm, f32Gemv } from './f32-matmul';
-import { i2sGemm, i2sGemv } from './i2s';
-import { i2sGemmWide, i2sGemvWide } from './i2s-wide';
-import { q4_0Gemm } from './q4-0';
-import { q6KGemm } from './q6-k';
-import { q8_0Gemm } from './q8-0';
-import { quantizeRows, quantizeRowsTl1 } from './quantize';
-import { quantizeRowsQ8_0, quantizeRowsQ8K } from './quantize-blocks';
-import { rmsNorm } from './rms-norm';
-import { ropeNeox, ropeNorm } from './rope';
-import { tl1Gemv } from './tl1';
-import { tq2_0Gemm } from './tq2-0';
+import {
+  add, addToRows, attention, bf16Gemm, f16Gemm, f16Gemv, f16GemvUnscreened, f32Gemm, f32Gemv, i2sGemm,
+  i2sGemmI16, i2sGemmWide, i2sGemv, i2sGemvI16, i2sGemvWide, multiplyBy, packScreen, q4_0Gemm, q6KGemm,
+  q8_0Gemm, quantizeForScreen, quantizeRows, quantizeRowsQ8_0, quantizeRowsQ8K, quantizeRowsTl1,
+  reluSquaredGate, rescoreCandidates, rmsNorm, ropeNeox, ropeNorm, roundToBf16, roundToF16, screenRows,
+  selectCandidates, siluGate, storeKeysValues, tl1Gemv, tq2_0Gemm, widenF16,
+} from './counted';
+import { addTime, callsAreTimed, clock, timeCalls } from './counters';
 
 // Shared words, by their byte offset from `team`; those that are written often have a cache line of their own.
 const EPOCH: usize = 0; // counts programs
@@ -190,7 +182,7 @@ function step(p: usize, thread: i32, threads: i32, scratch: usize): usize {
       return p + 11 * 4;
     }
     case 15: {
-      const begin = share(word(p, 1), word(p, 2), 4, thread, threads), end = share(word(p, 1), word(p, 2), 4, thread + 1, threads);
+      const begin = share(word(p, 1), word(p, 2), 12, thread, threads), end = share(word(p, 1), word(p, 2), 12, thread + 1, threads);
       i2sGemmWide(word(p, 0), begin, end, word(p, 3), real(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8), word(p, 9), word(p, 10), scratch);
       return p + 13 * 4;
     }
@@ -203,6 +195,44 @@ function step(p: usize, thread: i32, threads: i32, scratch: usize): usize {
       const begin = share(word(p, 1), word(p, 2), 32, thread, threads), end = share(word(p, 1), word(p, 2), 32, thread + 1, threads);
       tl1Gemv(word(p, 0), begin, end, word(p, 3), real(p, 4), word(p, 5), word(p, 6), word(p, 7), scratch);
       return p + 10 * 4;
+    }
+    case 20: {
+      const begin = share(word(p, 1), word(p, 2), 1, thread, threads), end = share(word(p, 1), word(p, 2), 1, thread + 1, threads);
+      packScreen(word(p, 0), begin, end, word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7));
+      return p + 9 * 4;
+    }
+    case 21: {
+      if (thread == 0) quantizeForScreen(word(p, 0), word(p, 1), word(p, 2), word(p, 3));
+      return p + 5 * 4;
+    }
+    case 22: {
+      const begin = share(word(p, 1), word(p, 2), 4, thread, threads), end = share(word(p, 1), word(p, 2), 4, thread + 1, threads);
+      screenRows(word(p, 0), begin, end, word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8), word(p, 9), scratch);
+      return p + 12 * 4;
+    }
+    case 23: {
+      if (thread == 0) {
+        selectCandidates(word(p, 0), word(p, 1), word(p, 2), word(p, 3), word(p, 4), word(p, 5), word(p, 6));
+      }
+      return p + 8 * 4;
+    }
+    case 24: {
+      rescoreCandidates(word(p, 0), word(p, 1), word(p, 2), word(p, 3), word(p, 4), word(p, 5), word(p, 6), thread, threads, scratch);
+      return p + 11 * 4;
+    }
+    case 25: {
+      f16GemvUnscreened(word(p, 0), word(p, 1), word(p, 2), word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), thread, threads, scratch);
+      return p + 12 * 4;
+    }
+    case 26: {
+      const begin = share(word(p, 1), word(p, 2), 2, thread, threads), end = share(word(p, 1), word(p, 2), 2, thread + 1, threads);
+      i2sGemvI16(word(p, 0), begin, end, word(p, 3), real(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8), scratch);
+      return p + 11 * 4;
+    }
+    case 27: {
+      const begin = share(word(p, 1), word(p, 2), 4, thread, threads), end = share(word(p, 1), word(p, 2), 4, thread + 1, threads);
+      i2sGemmI16(word(p, 0), begin, end, word(p, 3), real(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8), word(p, 9), word(p, 10), scratch);
+      return p + 13 * 4;
     }
     case 32: {
       const begin = share(word(p, 1), word(p, 2), 1, thread, threads), end = share(word(p, 1), word(p, 2), 1, thread + 1, threads);
@@ -275,27 +305,39 @@ function step(p: usize, thread: i32, threads: i32, scratch: usize): usize {
   return 0;
 }
 
-function runShare(team: usize, thread: i32, threads: i32, maySleep: bool): bool {
+/** @param timed - whether the time of each step is counted, from barrier to barrier */
+function runShare(team: usize, thread: i32, threads: i32, maySleep: bool, timed: bool): bool {
   const end = <usize>load<i32>(team + PROGRAM_END);
   const scratch = <usize>load<i32>(team + SCRATCH) + <usize>thread * <usize>load<i32>(team + SCRATCH_BYTES);
+  let start = timed ? clock() : 0;
   for (let p = <usize>load<i32>(team + PROGRAM); p < end; ) {
+    const operation = load<i32>(p);
     p = step(p, thread, threads, scratch);
     if (!barrier(team, threads, maySleep)) return false;
+    if (timed) {
+      const now = clock();
+      addTime(operation, now - start);
+      start = now;
+    }
   }
   return true;
 }
 
 /** Thread 0: runs the program with all threads. False if a thread is lost; the team is of no use then. */
 export function runProgram(team: usize, threads: i32, maySleep: bool): bool {
+  const timed = callsAreTimed();
+  timeCalls(false); // but steps, with their barriers
   announce(team + EPOCH, team + EPOCH_SLEEPERS);
-  return runShare(team, 0, threads, maySleep);
+  const finished = runShare(team, 0, threads, maySleep, timed);
+  timeCalls(timed);
+  return finished;
 }
 
 /** The other threads: run programs as they come, until told to stop. `epoch` is that before the first program. */
 export function serve(team: usize, thread: i32, threads: i32, epoch: i32): void {
   while (awaitChange(team, team + EPOCH, epoch, team + EPOCH_SLEEPERS, true, true)) {
     epoch++;
-    if (atomic.load<i32>(team + STOP) || !runShare(team, thread, threads, true)) return;
+    if (atomic.load<i32>(team + STOP) || !runShare(team, thread, threads, true, false)) return;
   }
 }
 

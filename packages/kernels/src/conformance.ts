@@ -6,6 +6,7 @@ import { f16Cases } from './conformance/f16.ts';
 import { normCases } from './conformance/norm.ts';
 import { quantizeCases } from './conformance/quantize.ts';
 import { ropeCases } from './conformance/rope.ts';
+import { screenCases } from './conformance/screen.ts';
 import { ternaryCases } from './conformance/ternary.ts';
 import { tl1Cases } from './conformance/tl1.ts';
 
@@ -33,5 +34,6 @@ export function conformanceCases(seed = 1): ConformanceCase[] {
     ...attentionCases(seed),
     ...elementwiseCases(seed),
     ...blockCases(seed),
+    ...screenCases(seed),
   ];
 }

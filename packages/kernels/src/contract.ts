@@ -1,4 +1,5 @@
 import type { BlockKernels } from './contract-blocks.ts';
+import type { ScreenKernels } from './contract-screen.ts';
 
 /** Byte offset into the kernels' memory; arrays start at multiples of 16. */
 export type Pointer = number;
@@ -17,7 +18,7 @@ export type Lanes = 8 | 16;
  * "Section" numbers refer to docs/numerics.md. Where a float result has several correct roundings, the order given
  * here is part of the result.
  */
-export interface Kernels extends BlockKernels {
+export interface Kernels extends BlockKernels, ScreenKernels {
   /**
    * Repacks I2_S codes from a file's layout into the row-pair layout: rows 2r and 2r + 1 alternate every 128 columns
    * (32 bytes), so that one linear stream feeds two rows. Bytes within a row are those of 128x32.
@@ -70,7 +71,7 @@ export interface Kernels extends BlockKernels {
    * @param rowBegin - even, as is rowEnd
    * @param values - int8 [width]; `scales` f32 [1] and `sums` int32 [1] belong to it
    * @param out - f32 [rows]
-   * @param scratch - 64 bytes
+   * @param scratch - {@link i2sScratchBytes}
    */
   i2sGemv(
     weights: Pointer,
@@ -91,7 +92,7 @@ export interface Kernels extends BlockKernels {
    * @param rowBegin - a multiple of 4, as is rowEnd
    * @param values - int8 [count, width]; `scales` f32 [count], `sums` int32 [count]
    * @param out - f32 [count, outStride]; outStride a multiple of 4
-   * @param scratch - 4 * width + 256 bytes
+   * @param scratch - {@link i2sScratchBytes}
    */
   i2sGemm(
     weights: Pointer,
@@ -257,7 +258,7 @@ export interface Kernels extends BlockKernels {
    * floor(h / (heads / kvHeads)). One row rounds its probabilities to f16; several keep them in f32 and sum in another
    * order: the reference's arithmetic depends on the batch.
    *
-   * Threads split the key heads: [kvHeadBegin, kvHeadEnd) with all query heads that read them.
+   * Threads split the query heads: [headBegin, headEnd).
    *
    * @param q - f32 [count, heads, headDim], rotated; headDim a multiple of 8
    * @param position - of row 0: row r sees cells 0 to position + r
@@ -270,8 +271,8 @@ export interface Kernels extends BlockKernels {
    */
   attention(
     q: Pointer,
-    kvHeadBegin: number,
-    kvHeadEnd: number,
+    headBegin: number,
+    headEnd: number,
     heads: number,
     kvHeads: number,
     headDim: number,
@@ -296,7 +297,7 @@ export interface Kernels extends BlockKernels {
    * @param matrix - f16 [rows, rowStride], all finite; the first `width` columns count, a multiple of 4
    * @param vector - f32 [width] of f16 values (see {@link Kernels.roundToF16})
    * @param out - f32 [rows]
-   * @param scratch - 4 * width bytes
+   * @param scratch - 4 * width + 128 bytes
    */
   f16Gemv(
     matrix: Pointer,
@@ -373,8 +374,12 @@ export interface Kernels extends BlockKernels {
   multiplyAdd(a: Pointer, b: Pointer, c: Pointer, count: number, out: Pointer): void;
 }
 
-/** Scratch of {@link Kernels.attention}: keys or values of one head in f32, and a tile of probabilities. */
-export function attentionScratchBytes(heads: number, kvHeads: number, headDim: number, cells: number): number {
-  const tileRows = 32;
-  return 4 * (cells * headDim + headDim + cells + (heads / kvHeads) * tileRows * cells);
+/** Scratch of {@link Kernels.i2sGemv} and {@link Kernels.i2sGemm}: unpacked rows of weights, and sums. */
+export function i2sScratchBytes(width: number): number {
+  return 8 * width + 2048;
+}
+
+/** Scratch of {@link Kernels.attention}: keys and values of one head in f32, and a tile of 8 queries and their scores. */
+export function attentionScratchBytes(headDim: number, cells: number): number {
+  return 4 * (2 * cells * headDim + 8 * (headDim + cells)) + 256;
 }

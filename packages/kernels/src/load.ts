@@ -1,7 +1,9 @@
 import type { Kernels, Pointer } from './contract.ts';
+import { type KernelCounter, Counters } from './counters.ts';
 import { KernelError } from './errors.ts';
 import { KernelMemory } from './memory.ts';
-import { turnOnRevectorizer, wideKernelsAreExact, wideKernelsAreFaster } from './revectorize.ts';
+import { type ChosenI2s, chooseI2s, type KernelChoice } from './i2s-choice.ts';
+import { turnOnRevectorizer } from './revectorize.ts';
 import { type KernelExports, type TeamExports, ThreadTeam } from './team.ts';
 
 /**
@@ -44,7 +46,9 @@ export interface LoadKernelsOptions {
  */
 export interface WasmKernels extends Kernels {
   readonly variant: KernelVariant;
-  /** Whether the ternary products are those for V8's revectorizer. A matter of speed, not of results. */
+  /** Which of the kernels for ternary products run. */
+  readonly choice: KernelChoice;
+  /** Whether any of the ternary products is that for V8's revectorizer. A matter of speed, not of results. */
   readonly revectorized: boolean;
   readonly threads: number;
   readonly memory: KernelMemory;
@@ -52,6 +56,15 @@ export interface WasmKernels extends Kernels {
   readonly scratch: Pointer;
   /** Makes {@link WasmKernels.scratch} of every thread at least this large. Larger ones stay. */
   reserveScratch(sizeBytes: number): void;
+  /** What each kernel did since it was loaded or {@link WasmKernels.resetCounters}. Runs what was recorded first. */
+  counters(): KernelCounter[];
+  resetCounters(): void;
+  /**
+   * Whether calls are timed from now on ({@link KernelCounter.nanoseconds}); at first they are not. The clock is read at
+   * each barrier, or with one thread before and after each call: nothing beside a large model's work, but not beside a
+   * small one's.
+   */
+  timeCalls(on: boolean): void;
   /** Runs what was recorded. Results may be read afterwards, not before. */
   flush(): void;
   /** Ends the threads. Idempotent; nothing may run afterwards. */
@@ -101,33 +114,42 @@ async function instantiate(variant: KernelVariant, threads: number, revectorize:
     const message = `This JavaScript engine cannot compile the ${variant} kernels: ${cause.message}. WebAssembly SIMD is needed (Node 22 or newer, current browsers).`;
     throw new KernelError('KERNELS_UNSUPPORTED', message, { cause });
   }
-  const { exports } = await WebAssembly.instantiate(module, { env: { memory: memory.memory } });
+  const { exports } = await WebAssembly.instantiate(module, { env: { memory: memory.memory, now } });
   const kernels = exports as unknown as TeamExports;
+  const counters = new Counters(memory, variant, threads);
+  kernels.useCounters(counters.table(0), true);
   if (!multiplyAddIsFused(kernels, memory)) {
     throw new KernelError(
       'KERNELS_UNSUPPORTED',
       `The ${variant} kernels round twice in multiply-add on this machine; their results would not be exact. Use "simd128".`,
     );
   }
-  const revectorized =
-    revectorize &&
-    variant === 'relaxed' &&
-    wideKernelsAreExact(kernels, memory) &&
-    wideKernelsAreFaster(kernels, memory);
-  if (threads === 1) return oneThread(kernels, memory, variant, revectorized);
-  const team = await ThreadTeam.start(module, kernels, memory, threads);
+  const ternary = chooseI2s(kernels, memory, variant, { threaded: threads > 1, revectorized: revectorize });
+  counters.reset(); // of the self-tests
+  if (threads === 1) return oneThread(kernels, memory, counters, variant, ternary);
+  const team = await ThreadTeam.start(module, kernels, memory, counters, threads);
   return {
     ...afterFlush(kernels, team),
     ...team.operations,
-    ...ternaryOf(team.operations, revectorized),
+    i2sGemv: team.operations[ternary.gemv],
+    i2sGemm: team.operations[ternary.gemm],
     variant,
-    revectorized,
+    choice: ternary.choice,
+    revectorized: isWide(ternary),
     threads,
     memory,
     get scratch() {
       return team.scratch;
     },
     reserveScratch: (sizeBytes) => team.reserveScratch(sizeBytes),
+    counters() {
+      team.flush();
+      return counters.read();
+    },
+    resetCounters() {
+      team.flush();
+      counters.reset();
+    },
     flush: () => team.flush(),
     dispose: () => team.dispose(),
   };
@@ -148,26 +170,25 @@ function afterFlush(kernels: KernelExports, team: ThreadTeam): KernelExports {
   return Object.fromEntries(wrapped) as KernelExports;
 }
 
-type Ternary = Pick<Kernels, 'i2sGemv' | 'i2sGemm'>;
-
-function ternaryOf(kernels: Ternary & Pick<KernelExports, 'i2sGemvWide' | 'i2sGemmWide'>, wide: boolean): Ternary {
-  return wide
-    ? { i2sGemv: kernels.i2sGemvWide, i2sGemm: kernels.i2sGemmWide }
-    : { i2sGemv: kernels.i2sGemv, i2sGemm: kernels.i2sGemm };
+function isWide({ gemv, gemm }: ChosenI2s): boolean {
+  return gemv === 'i2sGemvWide' || gemm === 'i2sGemmWide';
 }
 
 function oneThread(
   kernels: KernelExports,
   memory: KernelMemory,
+  counters: Counters,
   variant: KernelVariant,
-  revectorized: boolean,
+  ternary: ChosenI2s,
 ): WasmKernels {
   const scratch = { pointer: 0, sizeBytes: 0 };
   return {
     ...kernels,
-    ...ternaryOf(kernels, revectorized),
+    i2sGemv: kernels[ternary.gemv],
+    i2sGemm: kernels[ternary.gemm],
     variant,
-    revectorized,
+    choice: ternary.choice,
+    revectorized: isWide(ternary),
     threads: 1,
     memory,
     get scratch() {
@@ -180,9 +201,16 @@ function oneThread(
       scratch.pointer = pointer;
       scratch.sizeBytes = sizeBytes;
     },
+    counters: () => counters.read(),
+    resetCounters: () => counters.reset(),
     flush() {},
     dispose() {},
   };
+}
+
+/** For the kernels' counters. */
+function now(): number {
+  return performance.now();
 }
 
 /** (1 + 2^-12)² - (1 + 2^-11) is 2^-24 when fused and 0 when the product is rounded first. */

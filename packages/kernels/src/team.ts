@@ -1,11 +1,18 @@
 import type { Kernels, Pointer } from './contract.ts';
+import type { Counters } from './counters.ts';
 import { KernelError } from './errors.ts';
 import type { KernelMemory } from './memory.ts';
+import { type Operation, OPERATIONS, type SharedOperation } from './operations.ts';
 
 /** What every binary exports: the kernels, and those of which there are two. */
 export interface KernelExports extends Kernels {
   readonly i2sGemvWide: Kernels['i2sGemv'];
   readonly i2sGemmWide: Kernels['i2sGemm'];
+  readonly i2sGemvI16: Kernels['i2sGemv'];
+  readonly i2sGemmI16: Kernels['i2sGemm'];
+  /** Where this instance counts (assembly/counters.ts). */
+  useCounters(table: Pointer, first: boolean): void;
+  timeCalls(on: boolean): void;
 }
 
 /** What the binaries with threads export besides (assembly/team.ts). */
@@ -14,87 +21,6 @@ export interface TeamExports extends KernelExports {
   fail(team: Pointer): void;
   stop(team: Pointer): void;
 }
-
-/** Operations of which each thread does a share. */
-type SharedOperation =
-  | 'quantizeRows'
-  | 'i2sGemv'
-  | 'i2sGemm'
-  | 'rmsNorm'
-  | 'ropeNeox'
-  | 'storeKeysValues'
-  | 'attention'
-  | 'f16Gemv'
-  | 'f16Gemm'
-  | 'widenF16'
-  | 'roundToF16'
-  | 'add'
-  | 'reluSquaredGate'
-  | 'siluGate'
-  | 'i2sGemvWide'
-  | 'i2sGemmWide'
-  | 'quantizeRowsTl1'
-  | 'tl1Gemv';
-
-/** And those for the architecture and the types of llama.cpp. */
-type SharedLlamaOperation =
-  | 'ropeNorm'
-  | 'addToRows'
-  | 'multiplyBy'
-  | 'quantizeRowsQ8_0'
-  | 'quantizeRowsQ8K'
-  | 'roundToBf16'
-  | 'f32Gemv'
-  | 'f32Gemm'
-  | 'bf16Gemm'
-  | 'q8_0Gemm'
-  | 'q4_0Gemm'
-  | 'q6KGemm'
-  | 'tq2_0Gemm';
-
-/**
- * Their arguments: i for an i32 word, f for an f32 one, s for the scratch, which each thread has of its own. The place in
- * the list is the operation's code in assembly/team.ts.
- */
-const OPERATIONS: Readonly<Record<SharedOperation, string>> = {
-  quantizeRows: 'iiiiiii',
-  i2sGemv: 'iiiifiiiis',
-  i2sGemm: 'iiiifiiiiiis',
-  rmsNorm: 'iiiiifii',
-  ropeNeox: 'iiiiiiii',
-  storeKeysValues: 'iiiiiiiii',
-  attention: 'iiiiiiiiiiiifiiiis',
-  f16Gemv: 'iiiiiiiis',
-  f16Gemm: 'iiiiiiiiiiis',
-  widenF16: 'iii',
-  roundToF16: 'iii',
-  add: 'iiii',
-  reluSquaredGate: 'iiiiii',
-  siluGate: 'iiiiii',
-  i2sGemvWide: 'iiiifiiiis',
-  i2sGemmWide: 'iiiifiiiiiis',
-  quantizeRowsTl1: 'iiiiiii',
-  tl1Gemv: 'iiiifiiis',
-};
-
-/** The same for these; the place in the list and 32 are the code. */
-const LLAMA_OPERATIONS: Readonly<Record<SharedLlamaOperation, string>> = {
-  ropeNorm: 'iiiiiiii',
-  addToRows: 'iiiii',
-  multiplyBy: 'iif',
-  quantizeRowsQ8_0: 'iiiiii',
-  quantizeRowsQ8K: 'iiiiiii',
-  roundToBf16: 'iii',
-  f32Gemv: 'iiiiiii',
-  f32Gemm: 'iiiiiiiii',
-  bf16Gemm: 'iiiiiiiii',
-  q8_0Gemm: 'iiiiiiiii',
-  q4_0Gemm: 'iiiiiiiii',
-  q6KGemm: 'iiiiiiiii',
-  tq2_0Gemm: 'iiiiiiiiii',
-};
-
-const FIRST_LLAMA_CODE = 32;
 
 const PROGRAM_WORDS = 1 << 16;
 const TEAM_BYTES = 256; // shared words of assembly/team.ts
@@ -122,7 +48,7 @@ interface TeamWorker {
 export class ThreadTeam {
   readonly threads: number;
   /** The shared operations: each records its call. */
-  readonly operations: Pick<KernelExports, SharedOperation | SharedLlamaOperation>;
+  readonly operations: Pick<KernelExports, SharedOperation>;
   readonly #exports: TeamExports;
   readonly #memory: KernelMemory;
   readonly #team: Pointer;
@@ -141,11 +67,13 @@ export class ThreadTeam {
     module: WebAssembly.Module,
     exports: TeamExports,
     memory: KernelMemory,
+    counters: Counters,
     threads: number,
   ): Promise<ThreadTeam> {
     const team = new ThreadTeam(exports, memory, threads);
+    const workers = Array.from({ length: threads - 1 }, (_, index) => index + 1);
     try {
-      await Promise.all(Array.from({ length: threads - 1 }, (_, index) => team.#startWorker(module, index + 1)));
+      await Promise.all(workers.map((thread) => team.#startWorker(module, thread, counters.table(thread))));
     } catch (error) {
       team.dispose();
       throw error;
@@ -162,13 +90,10 @@ export class ThreadTeam {
     this.#words = memory.i32(this.#program, PROGRAM_WORDS);
     this.#reals = memory.f32(this.#program, PROGRAM_WORDS);
     this.#maySleep = typeof (globalThis as { document?: unknown }).document === 'undefined'; // a page may not block
-    const record = (operations: Readonly<Record<string, string>>, firstCode: number) =>
-      Object.entries(operations).map(([name, signature], index) => [
-        name,
-        (...args: number[]) => this.#record(firstCode + index, signature, args),
-      ]);
-    const entries = [...record(OPERATIONS, 0), ...record(LLAMA_OPERATIONS, FIRST_LLAMA_CODE)];
-    this.operations = Object.fromEntries(entries) as Pick<KernelExports, SharedOperation | SharedLlamaOperation>;
+    const entries = Object.entries<Operation>(OPERATIONS).flatMap(([name, { code, signature }]) =>
+      signature === undefined ? [] : [[name, (...args: number[]) => this.#record(code, signature, args)]],
+    );
+    this.operations = Object.fromEntries(entries) as Pick<KernelExports, SharedOperation>;
   }
 
   /** Scratch of thread 0. */
@@ -244,7 +169,7 @@ export class ThreadTeam {
     this.#memory.i32(this.#team + offset, 1)[0] = value;
   }
 
-  async #startWorker(module: WebAssembly.Module, thread: number): Promise<void> {
+  async #startWorker(module: WebAssembly.Module, thread: number, counters: Pointer): Promise<void> {
     const url = new URL('../worker/team-worker.js', import.meta.url);
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const onMessage = (message: unknown): void => {
@@ -274,7 +199,7 @@ export class ThreadTeam {
     const epoch = this.#memory.i32(this.#team + EPOCH, 1)[0]!;
     const { memory } = this.#memory;
     const message = this.#team + TEAM_BYTES;
-    worker.postMessage({ module, memory, team: this.#team, message, thread, threads: this.threads, epoch });
+    worker.postMessage({ module, memory, counters, team: this.#team, message, thread, threads: this.threads, epoch });
     await promise;
     worker.unref?.(); // waiting threads do not keep the process alive
   }

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { i2sScratchBytes } from '../src/contract.ts';
 import { KernelError } from '../src/errors.ts';
 import { loadKernels, type WasmKernels } from '../src/load.ts';
 
@@ -14,7 +15,7 @@ function prepare(kernels: WasmKernels): { run(): void; result(): Float32Array } 
   const scales = memory.allocate(4);
   const sums = memory.allocate(4);
   const out = memory.allocate(4 * ROWS);
-  kernels.reserveScratch(64);
+  kernels.reserveScratch(i2sScratchBytes(WIDTH));
   memory.bytes(weights, (ROWS * WIDTH) / 4).set(Array.from({ length: (ROWS * WIDTH) / 4 }, (_, i) => (i * 7) & 0xaa));
   memory.f32(x, WIDTH).set(Array.from({ length: WIDTH }, (_, i) => Math.sin(i)));
   return {

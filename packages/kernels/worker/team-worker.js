@@ -7,9 +7,10 @@ const MESSAGE_BYTES = 1024;
 const port = globalThis.process?.versions?.node ? (await import('node:worker_threads')).parentPort : globalThis;
 
 port.addEventListener('message', async ({ data }) => {
-  const { module, memory, team, message, thread, threads, epoch } = data;
+  const { module, memory, counters, team, message, thread, threads, epoch } = data;
   try {
-    const { exports } = await WebAssembly.instantiate(module, { env: { memory } });
+    const { exports } = await WebAssembly.instantiate(module, { env: { memory, now: () => performance.now() } });
+    exports.useCounters(counters, false);
     port.postMessage('ready');
     try {
       exports.serve(team, thread, threads, epoch);

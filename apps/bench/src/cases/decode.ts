@@ -1,7 +1,8 @@
 import { performance } from 'node:perf_hooks';
-import { argmax, type Model, prefill, type Session } from '@bittern/engine';
+import { argmax, HEAD_KINDS, type HeadKind, type Logits, type Model, prefill, type Session } from '@bittern/engine';
 import { type Command, Option } from 'commander';
-import { EXIT_CODES_HELP } from '../errors.ts';
+import { countedSample } from '../counted.ts';
+import { BenchError, EXIT_CODES_HELP } from '../errors.ts';
 import type { Io } from '../io.ts';
 import { measure, print, type Sample, type Subject } from '../measure.ts';
 import { modelFile } from '../model-file.ts';
@@ -10,6 +11,7 @@ import {
   addOptions,
   commonOptions,
   kernelsOption,
+  listOf,
   machineOptions,
   type ModelOptions,
   numericsOption,
@@ -20,7 +22,12 @@ import {
 interface DecodeOptions extends ModelOptions {
   readonly prompt: number;
   readonly steps: number;
+  readonly head: readonly HeadKind[];
+  readonly timing: readonly OnOff[];
 }
+
+const ON_OFF = ['off', 'on'] as const;
+type OnOff = (typeof ON_OFF)[number];
 
 export function addDecodeCommand(program: Command, io: Io): void {
   const command = program
@@ -30,11 +37,14 @@ export function addDecodeCommand(program: Command, io: Io): void {
       'after',
       `
 A call is one token: its evaluation and the choice of the next. Its bytes are all weights, the head and the keys and
-values of the tokens before, each of which has to be read once.
+values of the tokens before, each of which has to be read once. Of the screened head that is its int8 copy. What is compared must
+decode the same ids. --json has what the kernels counted.
 
 Examples:
   bittern-bench decode
   bittern-bench decode --shape model.gguf --threads 1,2 --json
+  bittern-bench decode --head exact,screened
+  bittern-bench decode --timing off,on
 
 ${EXIT_CODES_HELP}`,
     )
@@ -44,6 +54,12 @@ ${EXIT_CODES_HELP}`,
     ...machineOptions(),
     new Option('--prompt <tokens>', 'tokens before the first that is measured').default(128).argParser(positive),
     new Option('--steps <tokens>', 'tokens in each round').default(8).argParser(positive),
+    new Option('--head <heads>', 'exact, screened, or exact,screened to compare them')
+      .default(['exact'], 'exact')
+      .argParser(listOf(HEAD_KINDS)),
+    new Option('--timing <modes>', 'whether kernels count their time: off, on, or off,on to compare')
+      .default(['off'], 'off')
+      .argParser(listOf(ON_OFF)),
     numericsOption(),
     kernelsOption(),
     ...commonOptions({ repeats: 10, warmup: 2 }),
@@ -51,47 +67,103 @@ ${EXIT_CODES_HELP}`,
 }
 
 async function decode(options: DecodeOptions, io: Io): Promise<void> {
-  const { threads, buffer, numerics, prompt, steps, repeats, warmup } = options;
+  const { threads, buffer, numerics, prompt, steps, head: heads, timing, repeats, warmup } = options;
   const file = await modelFile(options, io);
-  await withModels(file.path, options, io, async (models) => {
+  await withModels(file.path, { ...options, heads }, io, async (models) => {
     const contextLength = prompt + steps * (warmup + repeats);
-    const subjects: Subject[] = [];
+    const subjects: Decoding[] = [];
     for (const model of models) {
       requireContext(model, contextLength);
-      const session = model.createSession({ contextLength });
-      const logits = await prefill(session, promptIds(prompt, model), 'batch-last', { signal: io.signal });
-      subjects.push(decodeSubject(model, session, argmax(logits), options));
+      const ids = promptIds(prompt, model);
+      for (const head of heads) {
+        for (const timed of timing) {
+          const session = sessionOf(model, head, contextLength);
+          const first = argmax(await prefill<Logits>(session, ids, 'batch-last', { signal: io.signal }));
+          subjects.push(new Decoding(model, session, head, timed, first, options));
+        }
+      }
     }
     const measured = await measure(subjects, options, io);
-    const kernels = models[0]!.kernelVariant;
-    const settings = { file: file.path, threads, buffer, numerics, kernels, prompt, steps, repeats, warmup };
-    await print({ command: 'decode', settings, ...measured }, options, io);
+    const texts = new Set(subjects.map(({ ids }) => ids.join()));
+    if (texts.size > 1) throw new BenchError('They did not decode the same ids: one of them is not exact.');
+    const { kernelVariant: kernels, kernelChoice } = models[0]!;
+    const ternary = [kernelChoice.gemv, kernelChoice.gemm];
+    const settings = {
+      file: file.path,
+      threads,
+      buffer,
+      numerics,
+      kernels,
+      ternary,
+      prompt,
+      steps,
+      head: heads,
+      timing,
+    };
+    await print({ command: 'decode', settings: { ...settings, repeats, warmup }, ...measured }, options, io);
   });
 }
 
-function decodeSubject(
-  model: Model,
-  session: Session,
-  first: number,
-  { prompt, steps, warmup }: DecodeOptions,
-): Subject {
-  let id = first;
-  return {
-    name: 'decode',
-    detail: `after ${prompt} tokens`,
-    threads: model.threads,
-    limit: 'read',
-    tokensPerCall: 1,
-    /** At the position in the middle of those measured. */
-    bytesPerCall: () => streamedBytes(model, (prompt + warmup * steps + session.position) / 2),
-    async sample(): Promise<Sample> {
+/** A session of either kind: what matters here is which id is the most likely. */
+function sessionOf(model: Model, head: HeadKind, contextLength: number): Session<Logits> {
+  const session =
+    head === 'screened'
+      ? model.createSession({ contextLength, head, topK: 1 })
+      : model.createSession({ contextLength });
+  return session as Session<Logits>;
+}
+
+/** Greedy decoding in one session. */
+class Decoding implements Subject {
+  readonly name = 'decode';
+  readonly detail: string;
+  readonly threads: number;
+  readonly limit = 'read';
+  readonly tokensPerCall = 1;
+  /** Decoded so far. */
+  readonly ids: number[];
+  readonly #model: Model;
+  readonly #session: Session<Logits>;
+  readonly #head: HeadKind;
+  readonly #timed: OnOff;
+  readonly #options: DecodeOptions;
+
+  constructor(
+    model: Model,
+    session: Session<Logits>,
+    head: HeadKind,
+    timed: OnOff,
+    first: number,
+    options: DecodeOptions,
+  ) {
+    const form = [head === 'exact' ? [] : [`${head} head`], timed === 'off' ? [] : ['timing kernels']].flat();
+    this.detail = [`after ${options.prompt} tokens`, ...form].join(', ');
+    this.threads = model.threads;
+    this.ids = [first];
+    this.#model = model;
+    this.#session = session;
+    this.#head = head;
+    this.#timed = timed;
+    this.#options = options;
+  }
+
+  /** At the position in the middle of those measured. */
+  bytesPerCall = (): number => {
+    const { prompt, warmup, steps } = this.#options;
+    return streamedBytes(this.#model, (prompt + warmup * steps + this.#session.position) / 2, this.#head);
+  };
+
+  sample(): Promise<Sample> {
+    return countedSample(this.#model, async () => {
+      this.#model.timeKernels(this.#timed === 'on');
       const durationsMs: number[] = [];
-      for (let step = 0; step < steps; step++) {
+      for (let step = 0; step < this.#options.steps; step++) {
         const start = performance.now();
-        id = argmax(await session.evaluate([id]));
+        this.ids.push(argmax(await this.#session.evaluate([this.ids.at(-1)!])));
         durationsMs.push(performance.now() - start);
       }
+      this.#model.timeKernels(false);
       return { durationsMs };
-    },
-  };
+    });
+  }
 }

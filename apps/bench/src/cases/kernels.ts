@@ -1,5 +1,6 @@
 import { loadKernels, type WasmKernels } from '@bittern/kernels';
 import { type Command, Option } from 'commander';
+import { countedSample } from '../counted.ts';
 import { EXIT_CODES_HELP, UsageError } from '../errors.ts';
 import type { Io } from '../io.ts';
 import { kernelCalls } from '../kernel-calls.ts';
@@ -62,13 +63,19 @@ async function kernels(options: KernelsOptions, io: Io): Promise<void> {
         .filter(({ name }) => name.includes(only ?? ''))
         .map(({ call, ...described }) => {
           const repeated = new RepeatedCall(loaded, call);
-          return { ...described, threads: loaded.threads, sample: () => repeated.sample() };
+          return {
+            ...described,
+            threads: loaded.threads,
+            sample: () => countedSample(loaded, () => repeated.sample()),
+          };
         });
     });
     if (subjects.length === 0) throw new UsageError(`No kernel's name contains "${only}".`);
     const measured = await measure(subjects, options, io);
-    const { variant } = all[0]!;
-    const settings = { shape, threads: counts, buffer, tokens, only, numerics, kernels: variant, repeats, warmup };
+    const { variant, choice } = all[0]!;
+    const ternary = [choice.gemv, choice.gemm];
+    const described = { shape, threads: counts, buffer, tokens, only, numerics, kernels: variant, ternary };
+    const settings = { ...described, repeats, warmup };
     await print({ command: 'kernels', settings, ...measured }, options, io);
   } finally {
     for (const loaded of all) loaded.dispose();

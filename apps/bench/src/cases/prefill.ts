@@ -1,6 +1,7 @@
 import { performance } from 'node:perf_hooks';
 import type { Model } from '@bittern/engine';
 import { type Command, Option } from 'commander';
+import { countedSample } from '../counted.ts';
 import { EXIT_CODES_HELP } from '../errors.ts';
 import type { Io } from '../io.ts';
 import { measure, print, type Subject } from '../measure.ts';
@@ -56,8 +57,9 @@ async function prefill(options: PrefillOptions, io: Io): Promise<void> {
     await withTernaryLayers(models[0]!.config, options, async (products) => {
       const subjects = models.flatMap((model) => tokens.map((count) => prefillSubject(model, count)));
       const measured = await measure([...subjects, ...products], options, io);
-      const kernels = models[0]!.kernelVariant;
-      const settings = { file: file.path, threads, buffer, tokens, numerics, kernels, repeats, warmup };
+      const { kernelVariant: kernels, kernelChoice } = models[0]!;
+      const ternary = [kernelChoice.gemv, kernelChoice.gemm];
+      const settings = { file: file.path, threads, buffer, tokens, numerics, kernels, ternary, repeats, warmup };
       await print({ command: 'prefill', settings, ...measured }, options, io);
     });
   });
@@ -74,11 +76,12 @@ function prefillSubject(model: Model, tokens: number): Subject {
     limit: 'int8',
     tokensPerCall: tokens,
     operationsPerCall: ternaryOperations(model, tokens),
-    async sample() {
-      session.reset();
-      const start = performance.now();
-      await session.evaluate(ids);
-      return { durationsMs: [performance.now() - start] };
-    },
+    sample: () =>
+      countedSample(model, async () => {
+        session.reset();
+        const start = performance.now();
+        await session.evaluate(ids);
+        return { durationsMs: [performance.now() - start] };
+      }),
   };
 }

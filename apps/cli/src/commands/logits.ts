@@ -6,6 +6,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { UsageError } from '../errors.ts';
 import { EXIT_CODES_HELP } from '../exit-codes.ts';
 import type { Io } from '../io.ts';
+import { kernelReport, type KernelReport } from '../kernel-report.ts';
 import { type LoadOptions, openModelFile, sha256OfFile } from '../model-file.ts';
 import { NpyFile } from '../npy-file.ts';
 import {
@@ -45,6 +46,7 @@ interface LogitsDocument {
   readonly ids: readonly number[];
   readonly positions: readonly Position[];
   readonly greedy: readonly number[];
+  readonly kernels: KernelReport;
 }
 
 interface Position {
@@ -104,6 +106,8 @@ async function logits(options: LogitsOptions, io: Io): Promise<void> {
   using session = model.createSession();
   requireRoom(ids.length, options.greedy, session.contextLength);
 
+  model.resetCounters();
+  model.timeKernels(json === true);
   const rows = mode === 'batch-last' ? 1 : ids.length;
   using npy = options.npy === undefined ? undefined : new NpyFile(options.npy, rows, model.config.vocabSize);
   const positions: Position[] = [];
@@ -119,7 +123,8 @@ async function logits(options: LogitsOptions, io: Io): Promise<void> {
 
   const sha256 = await sha256OfFile(path, signal);
   npy?.commit();
-  const document: LogitsDocument = { model: { file: path, sha256 }, numerics, mode, ids, positions, greedy };
+  const kernels = kernelReport(model);
+  const document: LogitsDocument = { model: { file: path, sha256 }, numerics, mode, ids, positions, greedy, kernels };
   await (json ? writeJson(io, document) : io.stdout.write(textOf(document)));
 }
 

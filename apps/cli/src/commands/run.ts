@@ -1,14 +1,27 @@
 import { randomInt } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
 import { fileURLToPath } from 'node:url';
-import { argmax, createSampler, generate, type Numerics, prefill } from '@bittern/engine';
+import {
+  argmax,
+  createSampler,
+  generate,
+  type HeadKind,
+  type Logits,
+  type Model,
+  type Numerics,
+  prefill,
+  type Session,
+} from '@bittern/engine';
 import { modelUrl } from '@bittern/storyteller';
 import { type Command, Option } from 'commander';
 import { type ChatSelection, startChat } from '../chat.ts';
 import { EXIT_CODES_HELP } from '../exit-codes.ts';
+import { UsageError } from '../errors.ts';
 import type { Io } from '../io.ts';
+import { kernelReport } from '../kernel-report.ts';
 import { type LoadOptions, openModelFile, sha256OfFile } from '../model-file.ts';
 import {
+  headOption,
   jsonOption,
   layoutOption,
   nonNegative,
@@ -36,6 +49,7 @@ interface RunOptions extends LoadOptions, TokenizerSelection, ChatSelection {
   readonly temperature: number;
   readonly topK: number;
   readonly numerics: Numerics;
+  readonly head: HeadKind;
   readonly json?: true;
 }
 
@@ -66,16 +80,19 @@ export function addRunCommand(program: Command, io: Io): void {
     .addOption(tl1TilingOption())
     .addOption(tl1KernelOption())
     .addOption(threadsOption())
+    .addOption(headOption())
     .addOption(jsonOption())
     .addHelpText(
       'after',
       `
 The text is printed as it comes, the seed and timings on stderr. With a chat template
 only the answer is printed; it ends before the template's stop tokens and strings.
+--head screened wants --greedy or a --top-k. --json tells what each kernel did, too.
 
 Examples:
   bittern run -p "Once upon a time" -n 64
   bittern run -m model.gguf -p "Once upon a time" --seed 7
+  bittern run -m model.gguf -p "Once upon a time" --greedy --head screened
   bittern run -m model.gguf --template auto --system "Be brief." -p "Why is the sky blue?"
 
 ${EXIT_CODES_HELP}`,
@@ -90,6 +107,11 @@ async function run(options: RunOptions, io: Io): Promise<void> {
     ? undefined
     : { seed: options.seed ?? randomInt(2 ** 32), temperature: options.temperature, topK: options.topK };
   const sampler = sampling ? createSampler(sampling) : argmax;
+  // Temperature 0 is greedy, too.
+  const topK = sampling && sampling.temperature > 0 ? sampling.topK : 1;
+  if (options.head === 'screened' && topK === 0) {
+    throw new UsageError('--head screened computes only the largest logits: give a --top-k above 0, or --greedy.');
+  }
 
   await using file = await openModelFile(path, io);
   const loaded = await loadTokenizer(file, options, io);
@@ -99,10 +121,12 @@ async function run(options: RunOptions, io: Io): Promise<void> {
   if (options.template !== undefined) io.stderr.write(`template ${template.id}: ${reason}\n`);
   using model = await file.load(numerics, options);
   warnIfForeign(loaded, model.config.vocabSize, io);
-  using session = model.createSession();
+  using session = sessionOf(model, options.head, topK);
+  model.resetCounters();
+  model.timeKernels(json === true);
 
   const prefillStart = performance.now();
-  const logits = await prefill(session, ids, 'batch-last', { signal });
+  const logits = await prefill<Logits>(session, ids, 'batch-last', { signal });
   const decodeStart = performance.now();
   if (sampling) io.stderr.write(`seed ${sampling.seed}\n`);
 
@@ -123,6 +147,7 @@ async function run(options: RunOptions, io: Io): Promise<void> {
   await emit(stopStrings.push(text.flush()) + stopStrings.flush());
   if (!json) await io.stdout.write('\n');
   const end = performance.now();
+  const kernels = kernelReport(model);
 
   // The first token comes out of the prompt's evaluation, each later one takes one of its own.
   const evaluated = session.position - ids.length;
@@ -147,8 +172,18 @@ async function run(options: RunOptions, io: Io): Promise<void> {
       generated,
       text: continuation,
       stop,
+      head: options.head,
+      kernels,
     });
   }
+}
+
+/** A session of either kind; samplers take the logits of both. */
+function sessionOf(model: Model, head: HeadKind, topK: number): Session<Logits> {
+  const most = model.config.vocabSize;
+  const session =
+    head === 'screened' ? model.createSession({ head, topK: Math.min(topK, most) }) : model.createSession();
+  return session as Session<Logits>;
 }
 
 function rate(tokens: number, durationMs: number): string {

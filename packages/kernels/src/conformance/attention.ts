@@ -24,13 +24,16 @@ export function attentionCases(seed: number): ConformanceCase[] {
     { heads: 2, kvHeads: 1, headDim: 96, position: 61, count: 4 },
     { heads: 1, kvHeads: 1, headDim: 32, position: 3, count: 1 },
     { heads: 1, kvHeads: 1, headDim: 32, position: 3, count: 2 },
+    { heads: 3, kvHeads: 1, headDim: 64, position: 7, count: 43 }, // tiles that do not see all cells
   ];
   for (const lanes of LANES) {
     for (const { heads, kvHeads, headDim, position, count } of shapes) {
-      for (const [gain, name] of [
-        [1, ''],
-        [30, ', peaked'],
-      ] as const) {
+      for (const { gain, name, special } of [
+        { gain: 1, name: '' },
+        { gain: 30, name: ', peaked' },
+        { gain: 1, name: ', values of one column 0', special: 0 },
+        { gain: 1, name: ', last value infinite', special: 0x7c00 },
+      ]) {
         for (const withTaps of [true, false]) {
           const title = `attention ${heads} heads of ${headDim} over ${kvHeads}, ${count} row(s) at ${position}, ${lanes} lanes${name}${withTaps ? ', taps' : ''}`;
           cases.push(
@@ -44,18 +47,22 @@ export function attentionCases(seed: number): ConformanceCase[] {
               const keys = random
                 .smallF16(cacheLength)
                 .map((bits, i) => used(Math.floor(i / headDim) % cacheCells, bits));
-              const values = random.smallF16(cacheLength).map((bits, i) => used(i % cacheCells, bits));
+              const values = random.smallF16(cacheLength).map((bits, i) => {
+                const column = Math.floor(i / cacheCells) % headDim;
+                const isSpecial = column === 5 && (special === 0 || i % cacheCells === position + count - 1);
+                return used(i % cacheCells, special !== undefined && isSpecial ? special : bits);
+              });
               const keyCache = arena.input('keyCache', 'f16', keys);
               const valueCache = arena.input('valueCache', 'f16', values);
               const out = arena.output('out', 'f32', count * heads * headDim);
               const scores = withTaps ? arena.output('scores', 'f32', heads * count * cells) : 0;
               const probabilities = withTaps ? arena.output('probabilities', 'f32', heads * count * cells) : 0;
-              const scratch = arena.scratch(attentionScratchBytes(heads, kvHeads, headDim, cells));
+              const scratch = arena.scratch(attentionScratchBytes(headDim, cells));
               const scale = Math.fround(1 / Math.fround(Math.sqrt(headDim)));
               return (kernels) => {
                 for (const [begin, end] of [
-                  [kvHeads >> 1, kvHeads],
-                  [0, kvHeads >> 1],
+                  [heads >> 1, heads],
+                  [0, heads >> 1],
                 ] as const) {
                   kernels.attention(
                     q,

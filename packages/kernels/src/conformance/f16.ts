@@ -62,7 +62,7 @@ export function f16Cases(seed: number): ConformanceCase[] {
           const matrix = arena.input('matrix', 'f16', random.smallF16(5 * (width + 4)));
           const vector = arena.input('vector', 'f32', random.smallF16(width).map(f16Value));
           const out = arena.output('out', 'f32', 5);
-          const scratch = arena.scratch(4 * width);
+          const scratch = arena.scratch(4 * width + 128);
           return (kernels) => kernels.f16Gemv(matrix, 1, 5, width, width + 4, vector, out, lanes, scratch);
         }),
       );

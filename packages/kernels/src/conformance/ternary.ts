@@ -1,3 +1,4 @@
+import { i2sScratchBytes } from '../contract.ts';
 import { type ConformanceCase, conformanceCase } from './arena.ts';
 import { Random } from './random.ts';
 
@@ -26,7 +27,7 @@ export function ternaryCases(seed: number): ConformanceCase[] {
         Array.from({ length: count }, (_, i) => values.subarray(i * width, (i + 1) * width).reduce((a, b) => a + b, 0)),
       );
       const out = arena.output('out', 'f32', count * stride);
-      const scratch = arena.scratch(4 * width + 256);
+      const scratch = arena.scratch(i2sScratchBytes(width));
       return (kernels) => {
         if (count === 1) kernels.i2sGemv(weights, begin, end, width, 0.0371, quantized, scales, sums, out, scratch);
         else kernels.i2sGemm(weights, begin, end, width, 0.0371, quantized, scales, sums, count, out, stride, scratch);
@@ -47,9 +48,17 @@ export function ternaryCases(seed: number): ConformanceCase[] {
       );
     }
   }
-  for (const count of [1, 4]) {
-    const shape = { rows: 24, width: 256, count, begin: 8, end: 16 };
-    cases.push(ternaryCase('a range of rows', shape, random.codes(24 * 64), random.int8(count * 256)));
+  for (const count of [1, 4, 5]) {
+    // More rows than are summed at a time, and numbers of rows that leave none, 4 or 8 over from tiles of six
+    for (const { rows, begin, end } of [
+      { rows: 24, begin: 8, end: 16 },
+      { rows: 140, begin: 4, end: 138 },
+      { rows: 28, begin: 4, end: 28 },
+      { rows: 20, begin: 0, end: 20 },
+    ]) {
+      const shape = { rows, width: 256, count, begin, end: count === 1 ? end : end & ~3 };
+      cases.push(ternaryCase('a range of rows', shape, random.codes(rows * 64), random.int8(count * 256)));
+    }
   }
   for (const layout of [128, 64] as const) {
     for (const [rows, columns] of [

@@ -4,6 +4,7 @@ import type { Tl1Tiling } from '../layouts.ts';
 import type { KernelMemory } from '../memory.ts';
 import { dotBlas, dotF16 } from './dot.ts';
 import { exp } from './exp.ts';
+import { referenceScreen } from './screen.ts';
 import { f16Bits, f16Value, fma, roundF16, roundToEven, sumByHalving } from './float.ts';
 import { sinCos } from './sin-cos.ts';
 
@@ -81,6 +82,7 @@ export function referenceKernels(memory: KernelMemory): Kernels {
 
   const kernels: Kernels = {
     ...referenceBlockKernels(memory),
+    ...referenceScreen(memory, (...args) => kernels.f16Gemv(...args)),
 
     packRowPairs(packed, rows, columns, layout, out) {
       const rowBytes = columns / 4;
@@ -228,8 +230,8 @@ export function referenceKernels(memory: KernelMemory): Kernels {
 
     attention(
       q,
-      kvHeadBegin,
-      kvHeadEnd,
+      headBegin,
+      headEnd,
       heads,
       kvHeads,
       headDim,
@@ -246,7 +248,7 @@ export function referenceKernels(memory: KernelMemory): Kernels {
       probabilities,
     ) {
       const group = heads / kvHeads;
-      for (let head = kvHeadBegin * group; head < kvHeadEnd * group; head++) {
+      for (let head = headBegin; head < headEnd; head++) {
         const kvHead = Math.floor(head / group);
         for (let row = 0; row < count; row++) {
           const offset = 4 * (row * heads + head) * headDim;

@@ -1,0 +1,117 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import {
+  type Backend,
+  type CacheType,
+  findReference,
+  numericsOf,
+  openLlama,
+  type ReferenceLibrary,
+  translateBitnetFile,
+  type TranslateOptions,
+} from '@bittern/cpp-bridge';
+import { type LadderReport, runLadder, type Side, type SideIdentity } from '@bittern/crossval';
+import { bridgeIdentity, bridgeSide } from '../bridge-side.ts';
+import { NotComparedError } from '../errors.ts';
+import type { Io } from '../io.ts';
+import { ProgressLine } from '../output.ts';
+import { compareForcedOperations, type OperationError } from './forced-operations.ts';
+import { contextFor, liveCases, type LivePrompt } from './live-cases.ts';
+import { withBitnetTaps, withoutFusedTaps } from './mainline-taps.ts';
+
+/** The order of float sums that llama.cpp's own AVX2 code shares with bitnet.cpp's. */
+export const LLAMA_NUMERICS = 'avx2';
+
+export interface LlamaComparison {
+  readonly ladder: LadderReport;
+  readonly operations: readonly OperationError[];
+}
+
+export interface CompareLlamaOptions {
+  readonly model: string;
+  /** Of that file. */
+  readonly identity: SideIdentity['model'];
+  /** Our engine with numerics `LLAMA_NUMERICS`. */
+  readonly ours: Side;
+  readonly prompts: readonly LivePrompt[];
+  readonly greedy: number;
+  readonly exact: boolean;
+  readonly translate: Pick<TranslateOptions, 'i2sPacking' | 'tl1Tilings'>;
+}
+
+/** llama.cpp, as the environment or the npm package has it. */
+export async function findLlama({ env, signal }: Io): Promise<ReferenceLibrary> {
+  return await findReference('llama', { env, signal });
+}
+
+/**
+ * Compares our engine with llama.cpp itself, on an equivalent file and with the hooks that make its graph bitnet.cpp's.
+ *
+ * Token by token both compute the same sums in the same order, so that climb can be exact. In a batch llama.cpp sums
+ * attention in another order; there every operation is compared by itself.
+ */
+export async function compareWithLlama(
+  library: ReferenceLibrary,
+  { model, identity, ours, prompts, greedy, exact, translate }: CompareLlamaOptions,
+  io: Io,
+): Promise<LlamaComparison> {
+  const { signal } = io;
+  const folder = await mkdtemp(join(tmpdir(), 'bittern-llama-'));
+  using progress = new ProgressLine(io);
+  try {
+    const open = async (widenEmbedding: boolean, values: CacheType): Promise<Backend> => {
+      progress.show('llama.cpp: writing the model for it');
+      const output = join(folder, `${widenEmbedding ? 'widened' : 'kept'}.${basename(model)}`);
+      const hooks = await translateBitnetFile(
+        { model, output },
+        { ...translate, weights: 'F16', widenEmbedding, signal },
+      );
+      const contextLength = contextFor(prompts, greedy);
+      // In f32, so that probabilities are not rounded to f16: bitnet.cpp does so for single tokens only.
+      const halfValues = values === 'f32';
+      return await openLlama({
+        model: output,
+        library,
+        contextLength,
+        keys: 'f16',
+        values,
+        hooks: { ...hooks, halfValues },
+        signal,
+      });
+    };
+
+    let ladder: LadderReport;
+    {
+      await using backend = await open(false, 'f16');
+      requireNumerics(backend.info.version.systemInfo);
+      const side = bridgeSide(backend, { ...bridgeIdentity(backend.info, LLAMA_NUMERICS), model: identity });
+      const cases = await liveCases(side, prompts, ['sequential'], greedy, signal);
+      ladder = await runLadder({
+        ours: withoutFusedTaps(ours),
+        reference: withBitnetTaps(side, (ids, options) => backend.trace(ids, options), backend.info.hooks),
+        cases,
+        exact,
+        signal,
+        onProgress: ({ rung, done, total }) => progress.show(`llama.cpp: ${rung}, case ${done + 1} of ${total}`),
+      });
+    }
+
+    await using backend = await open(true, 'f32');
+    progress.show('llama.cpp: operation by operation');
+    const [{ text, parseSpecial }] = prompts as [LivePrompt];
+    const ids = await backend.tokenize(text, { parseSpecial, signal });
+    return { ladder, operations: await compareForcedOperations(ours, backend, ids, signal) };
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+function requireNumerics(systemInfo: string): void {
+  const numerics = numericsOf(systemInfo);
+  if (numerics === LLAMA_NUMERICS) return;
+  throw new NotComparedError(
+    `this llama.cpp sums in another order (${numerics ?? 'no AVX2'}): only its AVX2 code has that of a bitnet.cpp. ` +
+      'Unset LLAMA_CPP_DIR to take the npm package, or build it for AVX2.',
+  );
+}

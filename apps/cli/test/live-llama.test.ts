@@ -1,0 +1,192 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import {
+  type Backend,
+  findReference,
+  openLlama,
+  type OpenLlamaOptions,
+  translateBitnetFile,
+  type TranslateOptions,
+} from '@bittern/cpp-bridge';
+import { compareRows, type EvaluationMode, type Side } from '@bittern/crossval';
+import { loadModel } from '@bittern/engine';
+import { openGguf } from '@bittern/gguf-parser';
+import { openFile } from '@bittern/gguf-parser/node';
+import { tokenizerFromGguf } from '@bittern/tokenizer';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { engineSide } from '../src/engine-side.ts';
+import { compareForcedOperations } from '../src/live/forced-operations.ts';
+import { bittern, fileOf, MODEL, temporaryFolder, TL1_TILING, tl1Bytes } from './support.ts';
+
+const FIXTURES = fileURLToPath(new URL('../../../tools/fixtures/', import.meta.url));
+const TINY = join(FIXTURES, 'tiny-random/tiny-random.i2_s.gguf');
+const TINY_BITNET = join(FIXTURES, 'tiny-random-bitnet/tiny-random-bitnet.i2_s.gguf');
+const IDS = [5, 60, 300, 33, 12, 9, 80, 100];
+
+/** Our engine with the numerics of llama.cpp's AVX2 code. */
+async function engine(path: string): Promise<Side> {
+  const source = await openFile(path);
+  const gguf = await openGguf(source);
+  const model = await loadModel(gguf, { numerics: 'avx2' });
+  const side = engineSide(model, tokenizerFromGguf(gguf.metadata), 'a'.repeat(64));
+  onTestFinished(async () => {
+    side[Symbol.dispose]();
+    model.dispose();
+    await source.close();
+  });
+  return side;
+}
+
+/** llama.cpp from npm with an equivalent of the model. */
+async function llama(
+  path: string,
+  { hooked = true, halfValues = false, ...translate }: TranslateOptions & { hooked?: boolean; halfValues?: boolean },
+  options: Partial<OpenLlamaOptions> = {},
+): Promise<Backend> {
+  const output = join(await temporaryFolder(), 'model.gguf');
+  const hooks = await translateBitnetFile({ model: path, output }, translate);
+  const library = await findReference('llama', { env: { HOME: '/nonexistent' }, cpuVariant: 'haswell' });
+  const backend = await openLlama({
+    model: output,
+    library,
+    ...(hooked && { hooks: { ...hooks, halfValues } }),
+    ...options,
+  });
+  await rm(output);
+  onTestFinished(() => backend.dispose());
+  return backend;
+}
+
+async function rowsOf(side: Pick<Backend, 'evaluate'> | Side, mode: EvaluationMode): Promise<Float32Array[]> {
+  const rows: Float32Array[] = [];
+  await side.evaluate(IDS, { mode, onLogits: ({ values }: { values?: Float32Array }) => rows.push(values!.slice()) });
+  expect(rows.length).toBe(IDS.length);
+  return rows;
+}
+
+/** Largest Kullback-Leibler divergence and smallest cosine of two evaluations, over the positions. */
+function distance(reference: readonly Float32Array[], other: readonly Float32Array[]): { kl: number; cosine: number } {
+  const metrics = reference.map((row, position) => compareRows(row, other[position]!));
+  return {
+    kl: Math.max(...metrics.map(({ kl }) => kl)),
+    cosine: Math.min(...metrics.map(({ cosine }) => cosine ?? NaN)),
+  };
+}
+
+function differing(reference: readonly Float32Array[], other: readonly Float32Array[]): number {
+  return reference.reduce((sum, row, position) => sum + compareRows(row, other[position]!).differing, 0);
+}
+
+describe.runIf(process.platform === 'linux' && process.arch === 'x64')('llama.cpp, running', () => {
+  test('the storyteller: every bit of every operation, position and greedy row, token by token', async () => {
+    const prompts = ['Once upon a time', 'The little rabbit said to his mother, "I'];
+    const live = ['crossval', '--exact', '--cpp-backend', 'llama', '--json'];
+    const { code, stdout } = await bittern([...live, '--greedy', '8', '--prompt', ...prompts]);
+    const { verdict, ladders, operations, maxAbs } = JSON.parse(stdout);
+    expect(verdict).toBe('pass');
+    expect(code).toBe(0);
+    expect(maxAbs).toBe(0);
+    expect(ladders).toMatchObject([
+      { verdict: 'pass', exact: true, reference: { name: 'llama.cpp', numerics: 'avx2' } },
+    ]);
+    expect(ladders[0].counts).toMatchObject({ differingValues: 0, tapsByDigest: 0, rowsByDigest: 0, decodeSteps: 16 });
+    expect(ladders[0].counts.taps).toBeGreaterThan(500);
+    expect(operations.length).toBe(27);
+    for (const { operation, worst, values } of operations) {
+      expect.soft(values, operation).toBeGreaterThan(0);
+      expect.soft(worst, operation).toBeLessThanOrEqual(1e-6);
+    }
+  });
+
+  test.each([
+    ['ReLU²', TINY],
+    ['SiLU', TINY_BITNET],
+  ])('a random model with %s has the same bits, with F16 and with F32 weights', async (_, path) => {
+    const ours = await rowsOf(await engine(path), 'sequential');
+    for (const weights of ['F16', 'F32'] as const) {
+      const theirs = await rowsOf(await llama(path, { weights }, { keys: 'f16', values: 'f16' }), 'sequential');
+      expect(differing(theirs, ours)).toBe(0);
+    }
+  });
+
+  test('operation by operation, an error is found where it is', async () => {
+    const side = await engine(TINY);
+    const wrong: Side = {
+      ...side,
+      trace: (ids, { onTap, ...options }) =>
+        side.trace(ids, {
+          ...options,
+          onTap: (tap) => {
+            if (tap.name !== 'Vcur-2') return onTap(tap);
+            const data = tap.data!.slice();
+            data[7] = data[7]! + 1e-4;
+            onTap({ ...tap, data });
+          },
+        }),
+    };
+    const backend = await llama(
+      TINY,
+      { weights: 'F16', widenEmbedding: true, halfValues: true },
+      { keys: 'f16', values: 'f32' },
+    );
+    const signal = new AbortController().signal;
+    const right = await compareForcedOperations(side, backend, IDS, signal);
+    expect(right.filter(({ passed }) => !passed)).toEqual([]);
+    const found = await compareForcedOperations(wrong, backend, IDS, signal);
+    const failed = found.filter(({ passed }) => !passed);
+    // What reads it differs too, since our own next operation had read the right one.
+    expect(failed.map(({ operation, worstNode }) => [operation, worstNode])).toEqual([
+      ['Vcur', 'Vcur-2'],
+      ['kqv', 'kqv-2'],
+    ]);
+  });
+
+  /*
+   * Without hooks llama.cpp computes another number: activations in f32, f16, or int8 by 256 values. How far those are from
+   * each other is its own noise; our int8 by row must be no further from each than a few times that.
+   */
+  test('F32, F16 and TQ2_0 weights without hooks, within llama.cpp’s own noise', async () => {
+    const rows: Float32Array[][] = [];
+    for (const weights of ['F32', 'F16', 'TQ2_0'] as const) {
+      rows.push(await rowsOf(await llama(TINY_BITNET, { weights, hooked: false }), 'batch-all'));
+    }
+    const [f32, , tq2] = rows as [Float32Array[], Float32Array[], Float32Array[]];
+    const noise = distance(f32, tq2);
+    expect(noise.kl).toBeGreaterThan(0);
+    const ours = await rowsOf(await engine(TINY_BITNET), 'batch-all');
+    for (const theirs of rows) {
+      const { kl, cosine } = distance(theirs, ours);
+      expect(kl).toBeLessThanOrEqual(3 * noise.kl);
+      expect(1 - cosine).toBeLessThanOrEqual(3 * (1 - noise.cosine));
+    }
+  });
+
+  /** In a batch llama.cpp rounds the attention's probabilities to the cache's type; the noise is what that type makes. */
+  test('the storyteller as a batch, within the noise of llama.cpp’s own cache types', async () => {
+    const f16 = await llama(MODEL, { weights: 'F16' }, { keys: 'f16', values: 'f16' });
+    const f32 = await llama(MODEL, { weights: 'F16' }, { keys: 'f32', values: 'f32' });
+    const theirs = await rowsOf(f16, 'batch-all');
+    const noise = distance(theirs, await rowsOf(f32, 'batch-all'));
+    const { kl, cosine } = distance(theirs, await rowsOf(await engine(MODEL), 'batch-all'));
+    expect(noise.kl).toBeGreaterThan(0);
+    expect(kl).toBeLessThanOrEqual(3 * noise.kl);
+    expect(1 - cosine).toBeLessThanOrEqual(3 * (1 - noise.cosine));
+    expect(cosine).toBeGreaterThan(0.999);
+  });
+
+  test('TL1 weights are translated by their tiling', async () => {
+    const model = await fileOf(await tl1Bytes(), 'tl1.gguf');
+    const tiling = await fileOf(JSON.stringify(TL1_TILING), 'tiling.json');
+    const argv = ['crossval', '--exact', '--cpp-backend', 'llama', '-m', model, '--tl1-tiling', tiling, '--json'];
+    const { code, stdout } = await bittern([...argv, '--prompt', 'Once upon a time', '--greedy', '2']);
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ verdict: 'pass', maxAbs: 0 });
+  });
+
+  test('numerics that llama.cpp does not have are not compared', async () => {
+    const { code, stderr } = await bittern(['crossval', '--cpp-backend', 'llama', '--numerics', 'avx512']);
+    expect(code).toBe(3);
+    expect(stderr).toContain('avx2');
+  });
+});

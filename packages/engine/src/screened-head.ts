@@ -1,0 +1,117 @@
+import type { KernelMemory, Lanes, Pointer, WasmKernels } from '@bittern/kernels';
+import type { ModelConfig } from './config.ts';
+import { indicesOfLargest, type TopLogits } from './top-logits.ts';
+import type { Matrix } from './weights.ts';
+
+/** How logits come about: `exact` computes all; `screened` only those that can be among the largest, with the same bits. */
+export type HeadKind = 'exact' | 'screened';
+
+export const HEAD_KINDS: readonly HeadKind[] = ['exact', 'screened'];
+
+/** The int8 copy of the head that the kernels screen with (`packScreen` there). Rows are padded to a multiple of 4. */
+export interface ScreenWeights {
+  readonly codes: Pointer; // int8 [rows, embeddingLength]
+  readonly scales: Pointer; // f32 [rows]
+  readonly errors: Pointer; // f32 [rows]
+}
+
+/** What the copy takes: half of the f16 head, and 8 bytes a row. */
+export function screenBytes(config: ModelConfig): number {
+  return paddedRows(config) * (config.embeddingLength + 8);
+}
+
+/** @param output - the head, F16: `checkModel` refuses others */
+export function packScreen(config: ModelConfig, output: Matrix, kernels: WasmKernels): ScreenWeights {
+  if (output.layout !== 'F16') throw new TypeError(`a head in ${output.layout} was let through by checkModel`);
+  const { vocabSize, embeddingLength } = config;
+  const rows = paddedRows(config);
+  const codes = kernels.memory.allocate(rows * embeddingLength);
+  const scales = kernels.memory.allocate(4 * rows);
+  const errors = kernels.memory.allocate(4 * rows);
+  kernels.packScreen(output.data, 0, vocabSize, embeddingLength, embeddingLength, codes, scales, errors);
+  kernels.flush();
+  return { codes, scales, errors };
+}
+
+/** One session's screened head: gives the k largest logits of a row, with the bits of the exact head. */
+export class ScreenedHead {
+  readonly #config: ModelConfig;
+  readonly #kernels: WasmKernels;
+  readonly #memory: KernelMemory;
+  readonly #output: Pointer; // f16 [vocabSize, embeddingLength]
+  readonly #screen: ScreenWeights;
+  readonly #topK: number;
+  /** More candidates than a quarter of the rows, read here and there, take about as long as all in a row. */
+  readonly #capacity: number;
+  readonly #values: Pointer; // int16 [embeddingLength]
+  readonly #bounds: Pointer; // f64 [3]
+  readonly #lower: Pointer; // f32 [rows]; then the logits that are computed
+  readonly #upper: Pointer; // f32 [rows]
+  readonly #heap: Pointer; // f32 [topK]
+  readonly #candidates: Pointer; // int32 [1 + capacity]
+  readonly #pointers: Pointer[] = [];
+
+  constructor(config: ModelConfig, kernels: WasmKernels, output: Matrix, screen: ScreenWeights, topK: number) {
+    this.#config = config;
+    this.#kernels = kernels;
+    this.#memory = kernels.memory;
+    this.#output = output.data;
+    this.#screen = screen;
+    this.#topK = topK;
+    this.#capacity = Math.max(topK, Math.ceil(config.vocabSize / 4));
+    try {
+      this.#values = this.#allocate(2 * config.embeddingLength);
+      this.#bounds = this.#allocate(3 * 8);
+      this.#lower = this.#allocate(4 * paddedRows(config));
+      this.#upper = this.#allocate(4 * paddedRows(config));
+      this.#heap = this.#allocate(4 * topK);
+      this.#candidates = this.#allocate(4 * (1 + this.#capacity));
+      kernels.reserveScratch(4 * config.embeddingLength + 128);
+    } catch (error) {
+      this.free();
+      throw error;
+    }
+  }
+
+  /**
+   * @param normed - f32 [embeddingLength] of f16 values, the head's input
+   * @returns if a logit is NaN or infinite only that of the lowest such id, which samplers refuse
+   */
+  run(normed: Pointer, lanes: Lanes): TopLogits {
+    const { vocabSize, embeddingLength: width } = this.#config;
+    const kernels = this.#kernels;
+    const { scratch } = kernels;
+    const { codes, scales, errors } = this.#screen;
+    const [lower, upper, candidates, out] = [this.#lower, this.#upper, this.#candidates, this.#lower];
+    kernels.quantizeForScreen(normed, width, this.#values, this.#bounds);
+    kernels.screenRows(codes, 0, vocabSize, width, scales, errors, this.#values, this.#bounds, lower, upper, scratch);
+    kernels.selectCandidates(lower, upper, vocabSize, this.#topK, this.#capacity, this.#heap, candidates);
+    kernels.rescoreCandidates(this.#output, width, width, normed, candidates, out, lanes, 0, 1, scratch);
+    kernels.f16GemvUnscreened(this.#output, vocabSize, width, width, normed, candidates, out, lanes, 0, 1, scratch);
+    kernels.flush();
+    const count = this.#memory.i32(candidates, 1)[0]!;
+    const rows = count < 0 ? undefined : this.#memory.i32(candidates + 4, count);
+    const logits = this.#memory.f32(out, rows?.length ?? vocabSize);
+    const bad = logits.findIndex((logit) => !Number.isFinite(logit));
+    const chosen = bad >= 0 ? [bad] : indicesOfLargest(logits, Math.min(this.#topK, logits.length));
+    return {
+      ids: Uint32Array.from(chosen, (index) => rows?.[index] ?? index),
+      logits: Float32Array.from(chosen, (index) => logits[index]!),
+      vocabSize,
+    };
+  }
+
+  free(): void {
+    for (const pointer of this.#pointers.splice(0)) this.#memory.free(pointer);
+  }
+
+  #allocate(sizeBytes: number): Pointer {
+    const pointer = this.#memory.allocate(sizeBytes);
+    this.#pointers.push(pointer);
+    return pointer;
+  }
+}
+
+function paddedRows({ vocabSize }: ModelConfig): number {
+  return Math.ceil(vocabSize / 4) * 4;
+}
