@@ -1,4 +1,5 @@
 import { Command, CommanderError } from 'commander';
+import { addChatCommand } from './commands/chat.ts';
 import { addCompatCheckCommand } from './commands/compat-check.ts';
 import { addCrossvalCommand } from './commands/crossval.ts';
 import { addFetchCppCommand } from './commands/fetch-cpp.ts';
@@ -6,6 +7,7 @@ import { addInspectCommand } from './commands/inspect.ts';
 import { addLogitsCommand } from './commands/logits.ts';
 import { addPreflightCommand } from './commands/preflight.ts';
 import { addRunCommand } from './commands/run.ts';
+import { addScoreCommand } from './commands/score.ts';
 import { addSetupCppAutoCommand } from './commands/setup-cpp-auto.ts';
 import { addTokenizeCommand } from './commands/tokenize.ts';
 import { codeOf, messageOf } from './errors.ts';
@@ -38,7 +40,9 @@ export async function main(argv: readonly string[], io: Io): Promise<ExitCode> {
     })
     .addHelpText('after', `\n${EXIT_CODES_HELP}`);
   addRunCommand(program, io);
+  addChatCommand(program, io);
   addLogitsCommand(program, io);
+  addScoreCommand(program, io);
   const setExitCode = (code: ExitCode): void => {
     exitCode = code;
   };

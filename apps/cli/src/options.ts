@@ -2,6 +2,7 @@ import { EVALUATION_MODES, HEAD_KINDS, I2S_LAYOUTS, NUMERICS, TL1_KERNELS } from
 import type { GgufDialectName } from '@bittern/gguf-parser';
 import { preTokenizerNames, TEMPLATE_IDS } from '@bittern/tokenizer';
 import { InvalidArgumentError, Option } from 'commander';
+import { MOST_THREADS } from './environment.ts';
 
 // Options that several commands have, and the parsers of their values.
 
@@ -39,7 +40,7 @@ export function modeOption(): Option {
 export function threadsOption(): Option {
   const description = 'threads that share each operation; results do not depend on them';
   return new Option('--threads <count>', description)
-    .default('auto', 'as many as the machine runs at once, one for a small model')
+    .default(undefined, 'auto: as many as the machine runs at once, one for a small model')
     .argParser(threadCount);
 }
 
@@ -69,6 +70,10 @@ export function systemOption(): Option {
   return new Option('--system <text>', "system message; the text is then the user's");
 }
 
+export function progressOption(): Option {
+  return new Option('--progress', 'tokens per second on stderr, also where it is no terminal');
+}
+
 export function jsonOption(): Option {
   return new Option('--json', 'print one JSON document');
 }
@@ -80,9 +85,6 @@ export function wholeNumber(text: string): number {
   }
   return value;
 }
-
-/** More than any machine has would only use up its memory. */
-const MOST_THREADS = 256;
 
 function threadCount(text: string): number | 'auto' {
   if (text === 'auto') return text;

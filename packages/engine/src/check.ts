@@ -2,9 +2,10 @@ import type { GgufFile } from '@bittern/gguf-parser';
 import { type ModelConfig, readConfig } from './config.ts';
 import { EngineError, type ModelProblem, type ReportProblem } from './errors.ts';
 import { refuseUnknownOptions, refuseUnlessOneOf } from './options.ts';
-import { type SessionBytes, sessionBytes } from './run-state.ts';
+import { KV_TYPES, type KvType, type SessionBytes, sessionBytes } from './run-state.ts';
 import { isMatrixType, layoutOf, type MatrixLayout, rowBytesOf } from './matrix-types.ts';
-import { HEAD_KINDS, type HeadKind, screenBytes } from './screened-head.ts';
+import { HEAD_KINDS, type HeadKind, screenBytes, screenedHeadBytes } from './screened-head.ts';
+import { defaultTopK } from './top-logits.ts';
 import {
   globalNeeds,
   HEAD_TENSOR,
@@ -17,13 +18,15 @@ import {
 } from './tensor-needs.ts';
 import { TL1_KERNELS, type Tl1Kernel, tl1ShapeOf, tl1TilingFault, type Tl1Tilings } from './tl1.ts';
 
-/** Options of `loadModel` on which it depends whether a file can run, and what that takes. */
+/** Options of `loadModel`, and of sessions, on which it depends whether a file can run, and what that takes. */
 export interface CheckModelOptions {
   readonly tl1Tiling?: Tl1Tilings;
   /** Default `transcode`. */
   readonly tl1Kernel?: Tl1Kernel;
-  /** Default `exact`. */
+  /** Default `exact`. With `screened` the session is a screened one, of the default `topK`. */
   readonly head?: HeadKind;
+  /** Default `f16`. */
+  readonly kvType?: KvType;
 }
 
 export interface ModelCheck {
@@ -46,10 +49,11 @@ export interface MemoryBytes extends SessionBytes {
  * the weights can show, a code that is none or a scale that is not finite, comes up while they are loaded.
  */
 export function checkModel(gguf: GgufFile, options: CheckModelOptions = {}): ModelCheck {
-  const { tl1Tiling = {}, tl1Kernel = 'transcode', head = 'exact' } = options;
-  refuseUnknownOptions(options, ['tl1Tiling', 'tl1Kernel', 'head']);
+  const { tl1Tiling = {}, tl1Kernel = 'transcode', head = 'exact', kvType = 'f16' } = options;
+  refuseUnknownOptions(options, ['tl1Tiling', 'tl1Kernel', 'head', 'kvType']);
   refuseUnlessOneOf('tl1Kernel', tl1Kernel, TL1_KERNELS);
   refuseUnlessOneOf('head', head, HEAD_KINDS);
+  refuseUnlessOneOf('kvType', kvType, KV_TYPES);
   const problems: ModelProblem[] = [];
   const report: ReportProblem = (problem) => void problems.push({ tensors: [], ...problem });
   if (gguf.byteOrder === 'big') {
@@ -72,7 +76,7 @@ export function checkModel(gguf: GgufFile, options: CheckModelOptions = {}): Mod
       ? [`"${HEAD_TENSOR}" is ignored: as in bitnet.cpp, the token embedding is the output head.`]
       : [];
   if (!isConfigSound) return { problems, warnings, config: undefined, memory: undefined };
-  return { problems, warnings, config, memory: memoryOf(gguf, config, ternaryType, tl1Kernel, head) };
+  return { problems, warnings, config, memory: memoryOf(gguf, config, ternaryType, { tl1Kernel, head, kvType }) };
 }
 
 /**
@@ -245,8 +249,7 @@ function memoryOf(
   gguf: GgufFile,
   config: ModelConfig,
   ternaryType: TernaryType,
-  tl1Kernel: Tl1Kernel,
-  head: HeadKind,
+  { tl1Kernel, head, kvType }: Required<Omit<CheckModelOptions, 'tl1Tiling'>>,
 ): MemoryBytes {
   const layouts = new Set<MatrixLayout>();
   const sum = (needs: readonly TensorNeed[]): number => {
@@ -270,5 +273,7 @@ function memoryOf(
   const layer = absent > 0 ? sum(listOf(layerNeeds(config, ternaryType, present.length))) : 0;
   const weights = layers.reduce((a, b) => a + b, sum(listOf(globalNeeds(config)))) + absent * layer;
   const screen = head === 'screened' ? screenBytes(config) : 0;
-  return { weights: weights + screen, ...sessionBytes(config, config.contextLength, layouts) };
+  const session = sessionBytes(config, { contextLength: config.contextLength, kvType }, layouts);
+  const ownHead = head === 'screened' ? screenedHeadBytes(config, defaultTopK(config)) : 0;
+  return { weights: weights + screen, ...session, activations: session.activations + ownHead };
 }

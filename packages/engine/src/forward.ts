@@ -20,21 +20,26 @@ export interface MicroBatch {
   readonly taps?: StepTaps | undefined;
   /** Takes the head's place where only the largest logits are wanted; `wanted` is then not `all`. */
   readonly screenedHead?: ScreenedHead | undefined;
-  /** Called for each wanted row in order, with a copy: what the head gives. */
+  /** Called for each wanted row in order: with a view that is valid during the call, or what the screened head gives. */
   onLogits(row: Logits, position: number): void;
 }
+
+/** Rows of attention between two pauses: over a long context all of a micro-batch would take longer than a token. */
+const ATTENTION_ROWS = 64;
 
 /**
  * The whole transformer for one micro-batch, every operation in the reference's order (numerics, section 5.1).
  * Appends the ids' keys and values to the cache in `s`. Each operation is followed by its taps.
+ *
+ * Yields after each part of a layer: places where it may pause, or end, if {@link WasmKernels.flush} is called first.
  */
-export function forward(
+export function* forward(
   config: ModelConfig,
   weights: Weights,
   s: RunState,
   kernels: WasmKernels,
   batch: MicroBatch,
-): void {
+): Generator<void, void, void> {
   const { embeddingLength, feedForwardLength, headCount, headCountKv, headDim, vocabSize } = config;
   const { ids, position, wanted, lanes, taps } = batch;
   const cells = paddedCells(position + ids.length);
@@ -48,6 +53,8 @@ export function forward(
     taps?.emit(normName, [n, width], taps.normalized);
     taps?.emit(name, [n, width], s.normed);
   };
+  const storeKeysValues = s.kvType === 'f16' ? kernels.storeKeysValues : kernels.storeKeysValuesF32;
+  const attention = s.kvType === 'f16' ? kernels.attention : kernels.attentionF32;
   const products = new MatrixProducts(kernels, s, lanes, weights.ternaryType);
   /** out = matrix · input (* scale) (+ bias). `name` is the tap of the result, `productName` that before a bias. */
   const linear = ({ matrix, scale, bias }: Linear, out: Pointer, name?: string, productName?: string): void => {
@@ -79,31 +86,38 @@ export function forward(
     rope(s.k, 0, n, headCountKv, headDim, position, s.cosines, s.sines);
     taps?.emit(`Kcur-${layer}`, [n, headCountKv, headDim], s.k);
     linear(w.attnV, s.v, `Vcur-${layer}`, `Vcur-${layer}`);
+    yield;
 
     // Attention over the cache, this batch included
     const keys = s.keyCache[layer]!;
     const values = s.valueCache[layer]!;
-    kernels.storeKeysValues(s.k, s.v, n, headCountKv, headDim, position, s.cells, keys, values);
-    kernels.attention(
-      s.q,
-      0,
-      headCount,
-      headCount,
-      headCountKv,
-      headDim,
-      n,
-      position,
-      keys,
-      values,
-      s.cells,
-      cells,
-      scoreScale,
-      lanes,
-      s.attended,
-      taps?.scores ?? 0,
-      taps?.probabilities ?? 0,
-      kernels.scratch,
-    );
+    storeKeysValues(s.k, s.v, n, headCountKv, headDim, position, s.cells, keys, values);
+    for (let row = 0, rows = 0; row < n; row += rows) {
+      // Never a single row of several: alone it would be computed otherwise.
+      rows = taps || n - row <= ATTENTION_ROWS + 1 ? n - row : ATTENTION_ROWS;
+      const offset = 4 * row * headCount * headDim;
+      attention(
+        s.q + offset,
+        0,
+        headCount,
+        headCount,
+        headCountKv,
+        headDim,
+        rows,
+        position + row,
+        keys,
+        values,
+        s.cells,
+        cells,
+        scoreScale,
+        lanes,
+        s.attended + offset,
+        taps?.scores ?? 0,
+        taps?.probabilities ?? 0,
+        kernels.scratch,
+      );
+      yield;
+    }
     taps?.emit(`kq-${layer}`, [headCount, n, cells], taps.scores);
     taps?.emit(`kq_soft_max_ext-${layer}`, [headCount, n, cells], taps.probabilities);
     taps?.emitByHead(`kqv-${layer}`, n, headCount, headDim, s.attended);
@@ -128,12 +142,15 @@ export function forward(
     }
     kernels.add(projected, x, n * embeddingLength, x);
     taps?.emit(`ffn_inp-${layer}`, [n, embeddingLength], x);
+    yield;
 
     // Feed-forward network, added to the residual stream
     norm(x, w.ffnNorm, embeddingLength, `norm-${layer}`, `ffn_norm-${layer}`);
     products.setInput(s.normed, n, embeddingLength);
     linear(w.ffnGate, s.gate, w.ffnGate.bias ? `ffn_gate_b-${layer}` : `ffn_gate-${layer}`, `ffn_gate-${layer}`);
+    yield;
     linear(w.ffnUp, s.up); // its tap follows the activation's
+    yield;
     const shape = [n, feedForwardLength];
     const count = n * feedForwardLength;
     if (config.activation === 'silu') {
@@ -158,6 +175,7 @@ export function forward(
     }
     kernels.add(s.projected, x, n * embeddingLength, x);
     taps?.emit(`l_out-${layer}`, [n, embeddingLength], x);
+    yield;
   }
 
   // Head
@@ -174,10 +192,11 @@ export function forward(
     products.multiply(weights.output, s.logits);
     kernels.flush();
     for (let row = 0; row < rows; row++) {
-      const logits = kernels.memory.f32(s.logits + 4 * row * vocabSize, vocabSize).slice();
+      const logits = kernels.memory.f32(s.logits + 4 * row * vocabSize, vocabSize);
       resultOutput?.set(logits, (first + row) * vocabSize);
       batch.onLogits(logits, firstPosition + first + row);
     }
+    yield;
   }
   if (resultOutput) taps?.emit('result_output', [n, vocabSize], resultOutput);
 }

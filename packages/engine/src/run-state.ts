@@ -1,4 +1,5 @@
 import {
+  attentionF32ScratchBytes,
   attentionScratchBytes,
   i2sScratchBytes,
   type KernelMemory,
@@ -18,6 +19,11 @@ const KV_PADDING = 32;
 /** Rows of logits computed at a time: bounds the buffer of a large vocabulary. No influence on the results. */
 export const LOGITS_ROWS = 16;
 
+/** How the cache keeps keys and values: `f16` as the reference does by default, or unrounded. */
+export type KvType = 'f16' | 'f32';
+
+export const KV_TYPES: readonly KvType[] = ['f16', 'f32'];
+
 /** What a session takes in the kernels' memory, in bytes. */
 export interface SessionBytes {
   /** Keys and values of the whole context. */
@@ -29,10 +35,10 @@ export interface SessionBytes {
 /** See {@link RunState}. */
 export function sessionBytes(
   config: ModelConfig,
-  contextLength: number,
+  settings: { readonly contextLength: number; readonly kvType: KvType },
   layouts: ReadonlySet<MatrixLayout>,
 ): SessionBytes {
-  const { cache, scratch, ...arrays } = arrayBytes(config, contextLength, layouts);
+  const { cache, scratch, ...arrays } = arrayBytes(config, settings, layouts);
   return {
     cache: 2 * config.blockCount * cache,
     activations: scratch + Object.values(arrays).reduce((sum, bytes) => sum + bytes, 0),
@@ -42,7 +48,7 @@ export function sessionBytes(
 /** Bytes of each array of a {@link RunState}; `cache` is that of one layer's keys, or values. */
 function arrayBytes(
   { embeddingLength, feedForwardLength, headCount, headCountKv, headDim, vocabSize }: ModelConfig,
-  contextLength: number,
+  { contextLength, kvType }: { readonly contextLength: number; readonly kvType: KvType },
   layouts: ReadonlySet<MatrixLayout>,
 ) {
   const n = Math.min(MICRO_BATCH, contextLength);
@@ -53,6 +59,7 @@ function arrayBytes(
   const roundedRows = activations.has('BF16') ? n : activations.has('F16') ? 1 : 0;
   const kvLength = headCountKv * headDim;
   const cells = paddedCells(contextLength);
+  const attentionScratch = kvType === 'f16' ? attentionScratchBytes(headDim, cells) : attentionF32ScratchBytes(cells);
   // The tables of one row (kernels, `tl1Gemv`), or unpacked weights (`i2sGemm`), which is more than others want
   const linearScratch = layouts.has('tl1-tiles') ? 16 * widest : i2sScratchBytes(widest);
   return {
@@ -72,8 +79,8 @@ function arrayBytes(
     logits: 4 * Math.min(n, LOGITS_ROWS) * vocabSize,
     cosines: 2 * contextLength * headDim,
     sines: 2 * contextLength * headDim,
-    cache: 2 * kvLength * cells,
-    scratch: Math.max(linearScratch, attentionScratchBytes(headDim, cells)),
+    cache: valueBytesOf(kvType) * kvLength * cells,
+    scratch: Math.max(linearScratch, attentionScratch),
   };
 }
 
@@ -102,19 +109,27 @@ export class RunState {
   readonly logits: Pointer; // [min(n, 16), vocabSize]
   readonly cosines: Pointer; // [contextLength, headDim / 2]
   readonly sines: Pointer; // [contextLength, headDim / 2]
-  readonly keyCache: readonly Pointer[]; // f16 [headCountKv, cells, headDim] for each layer
-  readonly valueCache: readonly Pointer[]; // f16 [headCountKv, headDim, cells] for each layer
+  readonly kvType: KvType;
+  readonly keyCache: readonly Pointer[]; // kvType [headCountKv, cells, headDim] for each layer
+  readonly valueCache: readonly Pointer[]; // kvType [headCountKv, headDim, cells] for each layer
   readonly #config: ModelConfig;
   readonly #memory: KernelMemory;
   readonly #pointers: Pointer[] = [];
 
-  constructor(config: ModelConfig, kernels: WasmKernels, contextLength: number, weights: Weights) {
+  constructor(
+    config: ModelConfig,
+    kernels: WasmKernels,
+    settings: { readonly contextLength: number; readonly kvType: KvType },
+    weights: Weights,
+  ) {
+    const { contextLength, kvType } = settings;
     const { headDim, blockCount, ropeFreqBase } = config;
     this.#config = config;
     this.#memory = kernels.memory;
     this.contextLength = contextLength;
+    this.kvType = kvType;
     this.cells = paddedCells(contextLength);
-    const bytes = arrayBytes(config, contextLength, weights.layouts);
+    const bytes = arrayBytes(config, settings, weights.layouts);
     try {
       this.x = this.#allocate(bytes.x);
       this.normed = this.#allocate(bytes.normed);
@@ -143,20 +158,45 @@ export class RunState {
     kernels.ropeTable(0, contextLength, headDim, ratio, weights.ropeFreqs ?? 0, this.cosines, this.sines);
   }
 
-  /** Zeroes the cache from cell `position` on: attention reads unused cells, and they must be zero. */
-  clearCells(position: number): void {
-    const { headCountKv, headDim } = this.#config;
-    for (const pointer of this.keyCache) {
-      const cache = this.#memory.u16(pointer, headCountKv * this.cells * headDim);
-      for (let head = 0; head < headCountKv; head++) {
-        cache.fill(0, (head * this.cells + position) * headDim, (head + 1) * this.cells * headDim);
-      }
+  /** Zeroes the cells [from, to): attention reads unused cells, and they must be zero. */
+  clearCells(from: number, to: number): void {
+    const bytes = this.#memory.bytes(0, this.#memory.sizeBytes);
+    for (const { pointer, sizeBytes } of this.#runs(from, to)) bytes.fill(0, pointer, pointer + sizeBytes);
+  }
+
+  /** Takes over the first `length` cells of another state of the same model and kvType. */
+  copyCells(other: RunState, length: number): void {
+    const bytes = this.#memory.bytes(0, this.#memory.sizeBytes);
+    const sources = other.#runs(0, length);
+    for (const { pointer } of this.#runs(0, length)) {
+      const source = sources.next().value!;
+      bytes.copyWithin(pointer, source.pointer, source.pointer + source.sizeBytes);
     }
-    for (const pointer of this.valueCache) {
-      const cache = this.#memory.u16(pointer, headCountKv * headDim * this.cells);
-      for (let line = 0; line < headCountKv * headDim; line++) {
-        cache.fill(0, line * this.cells + position, (line + 1) * this.cells);
-      }
+  }
+
+  /** Bytes of `length` cells as {@link RunState.readCells} gives them. */
+  cellBytes(length: number): number {
+    const { blockCount, headCountKv, headDim } = this.#config;
+    return 2 * blockCount * headCountKv * headDim * valueBytesOf(this.kvType) * length;
+  }
+
+  /** Copies the first cells out: for each layer keys [headCountKv, length, headDim], then values [headCountKv, headDim, length]. */
+  readCells(length: number, out: Uint8Array): void {
+    const bytes = this.#memory.bytes(0, this.#memory.sizeBytes);
+    let at = 0;
+    for (const { pointer, sizeBytes } of this.#runs(0, length)) {
+      out.set(bytes.subarray(pointer, pointer + sizeBytes), at);
+      at += sizeBytes;
+    }
+  }
+
+  /** The inverse of {@link RunState.readCells}. */
+  writeCells(length: number, source: Uint8Array): void {
+    const bytes = this.#memory.bytes(0, this.#memory.sizeBytes);
+    let at = 0;
+    for (const { pointer, sizeBytes } of this.#runs(0, length)) {
+      bytes.set(source.subarray(at, at + sizeBytes), pointer);
+      at += sizeBytes;
     }
   }
 
@@ -164,11 +204,32 @@ export class RunState {
     for (const pointer of this.#pointers.splice(0)) this.#memory.free(pointer);
   }
 
+  /** Where the cells [from, to) are, layer by layer: keys, then values. */
+  *#runs(from: number, to: number): Generator<{ pointer: Pointer; sizeBytes: number }, undefined> {
+    if (to <= from) return;
+    const { headCountKv, headDim } = this.#config;
+    const valueBytes = valueBytesOf(this.kvType);
+    for (const [layer, keys] of this.keyCache.entries()) {
+      for (let head = 0; head < headCountKv; head++) {
+        const cell = head * this.cells + from;
+        yield { pointer: keys + valueBytes * headDim * cell, sizeBytes: valueBytes * headDim * (to - from) };
+      }
+      for (let line = 0; line < headCountKv * headDim; line++) {
+        const cell = line * this.cells + from;
+        yield { pointer: this.valueCache[layer]! + valueBytes * cell, sizeBytes: valueBytes * (to - from) };
+      }
+    }
+  }
+
   #allocate(sizeBytes: number): Pointer {
     const pointer = this.#memory.allocate(sizeBytes);
     this.#pointers.push(pointer);
     return pointer;
   }
+}
+
+function valueBytesOf(kvType: KvType): 2 | 4 {
+  return kvType === 'f16' ? 2 : 4;
 }
 
 /** Cells that attention reads when the cache holds `length` tokens. */

@@ -33,6 +33,27 @@ export function packScreen(config: ModelConfig, output: Matrix, kernels: WasmKer
   return { codes, scales, errors };
 }
 
+/** What a session's own {@link ScreenedHead} takes. */
+export function screenedHeadBytes(config: ModelConfig, topK: number): number {
+  return Object.values(arrayBytes(config, topK)).reduce((sum, bytes) => sum + bytes, 0);
+}
+
+function arrayBytes(config: ModelConfig, topK: number) {
+  return {
+    values: 2 * config.embeddingLength,
+    bounds: 3 * 8,
+    lower: 4 * paddedRows(config),
+    upper: 4 * paddedRows(config),
+    heap: 4 * topK,
+    candidates: 4 * (1 + capacityOf(config, topK)),
+  };
+}
+
+/** More candidates than a quarter of the rows, read here and there, take about as long as all in a row. */
+function capacityOf({ vocabSize }: ModelConfig, topK: number): number {
+  return Math.max(topK, Math.ceil(vocabSize / 4));
+}
+
 /** One session's screened head: gives the k largest logits of a row, with the bits of the exact head. */
 export class ScreenedHead {
   readonly #config: ModelConfig;
@@ -41,7 +62,6 @@ export class ScreenedHead {
   readonly #output: Pointer; // f16 [vocabSize, embeddingLength]
   readonly #screen: ScreenWeights;
   readonly #topK: number;
-  /** More candidates than a quarter of the rows, read here and there, take about as long as all in a row. */
   readonly #capacity: number;
   readonly #values: Pointer; // int16 [embeddingLength]
   readonly #bounds: Pointer; // f64 [3]
@@ -58,14 +78,15 @@ export class ScreenedHead {
     this.#output = output.data;
     this.#screen = screen;
     this.#topK = topK;
-    this.#capacity = Math.max(topK, Math.ceil(config.vocabSize / 4));
+    this.#capacity = capacityOf(config, topK);
+    const bytes = arrayBytes(config, topK);
     try {
-      this.#values = this.#allocate(2 * config.embeddingLength);
-      this.#bounds = this.#allocate(3 * 8);
-      this.#lower = this.#allocate(4 * paddedRows(config));
-      this.#upper = this.#allocate(4 * paddedRows(config));
-      this.#heap = this.#allocate(4 * topK);
-      this.#candidates = this.#allocate(4 * (1 + this.#capacity));
+      this.#values = this.#allocate(bytes.values);
+      this.#bounds = this.#allocate(bytes.bounds);
+      this.#lower = this.#allocate(bytes.lower);
+      this.#upper = this.#allocate(bytes.upper);
+      this.#heap = this.#allocate(bytes.heap);
+      this.#candidates = this.#allocate(bytes.candidates);
       kernels.reserveScratch(4 * config.embeddingLength + 128);
     } catch (error) {
       this.free();

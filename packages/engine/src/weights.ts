@@ -48,7 +48,21 @@ interface LayerWeights {
   readonly ffnDown: Linear; // [embeddingLength, feedForwardLength]
 }
 
+/** An array of weights in the kernels' memory, for {@link modelDigest}. */
+interface WeightArray {
+  /** Of the tensor. */
+  readonly name: string;
+  readonly pointer: Pointer;
+  readonly sizeBytes: number;
+  /** Undefined for vectors. */
+  readonly matrix: Matrix | undefined;
+}
+
 export interface Weights {
+  /** All that the file has, in the order of the graph. */
+  readonly arrays: readonly WeightArray[];
+  /** Of all layers, in their order. */
+  readonly linears: readonly Linear[];
   readonly ternaryType: TernaryType;
   /** Of all matrices. */
   readonly layouts: ReadonlySet<MatrixLayout>;
@@ -118,11 +132,14 @@ export async function loadWeights(
 
   await plan.run();
   const screen = options.head === 'screened' ? packScreen(config, output, kernels) : undefined;
-  return { ternaryType, layouts: plan.layouts, tokenEmbd, layers, outputNorm, output, ropeFreqs, screen };
+  const { arrays, linears, layouts } = plan;
+  return { arrays, linears, ternaryType, layouts, tokenEmbd, layers, outputNorm, output, ropeFreqs, screen };
 }
 
 /** The loads of one file: first all given their place, then all run. */
 class LoadPlan {
+  readonly arrays: WeightArray[] = [];
+  readonly linears: Linear[] = [];
   readonly #gguf: GgufFile;
   readonly #kernels: WasmKernels;
   readonly #memory: KernelMemory;
@@ -150,6 +167,7 @@ class LoadPlan {
   array(need: TensorNeed): Pointer {
     const tensor = this.#gguf.tensors.get(need.name)!;
     const pointer = this.#memory.allocate(tensor.sizeBytes);
+    this.arrays.push({ name: need.name, pointer, sizeBytes: tensor.sizeBytes, matrix: undefined });
     this.#loads.push(() => this.#copy(tensor, pointer));
     return pointer;
   }
@@ -171,6 +189,7 @@ class LoadPlan {
       scale: undefined,
       bias: this.has(bias) ? this.array(bias) : undefined,
     };
+    this.linears.push(linear);
     if (this.has(scale)) {
       const tensor = this.#gguf.tensors.get(scale.name)!;
       this.#loads.push(async () => {
@@ -188,9 +207,11 @@ class LoadPlan {
     const [rows, columns] = need.shape as [number, number];
     const layout = layoutOf(type, this.#options.tl1Kernel);
     this.layouts.add(layout);
-    const data = this.#memory.allocate(rows * rowBytesOf(layout, columns));
+    const sizeBytes = rows * rowBytesOf(layout, columns);
+    const data = this.#memory.allocate(sizeBytes);
     const isTernary = type === 'I2_S' || type === 'TL1';
     const matrix: Matrix & { scale: number } = { layout, rows, columns, data, scale: isTernary ? Number.NaN : 1 };
+    this.arrays.push({ name: need.name, pointer: data, sizeBytes, matrix });
     this.#loads.push(async () => {
       if (type === 'TQ1_0') await this.#repackTq1(tensor, matrix);
       else if (type === 'TL1') await this.#repackTl1(tensor, matrix);

@@ -2,6 +2,7 @@
 // another is part of the caller's work, and not counted. Numbers are those of src/operations.ts; what a row, an element
 // and a byte of each is, stands in docs/kernel-counters.md.
 import * as attend from './attention';
+import * as attendF32 from './attention-f32';
 import * as bf16 from './bf16-matmul';
 import * as elementwise from './elementwise';
 import * as f16 from './f16-matmul';
@@ -83,9 +84,7 @@ export function attention(
     q, headBegin, headEnd, heads, kvHeads, headDim, count, position, keyCache, valueCache, cacheCells, cells,
     scale, lanes, out, scores, probabilities, scratch,
   );
-  const rows = (headEnd - headBegin) * count;
-  const elements = <u64>rows * <u64>(2 * cells * headDim);
-  tally(6, start, rows, elements, <u64>rows * <u64>(8 * headDim) + <u64>(headEnd - headBegin) * <u64>(4 * cells * headDim), 0);
+  tallyAttention(6, start, headEnd - headBegin, count, headDim, cells, 4);
 }
 
 export function f16Gemv(
@@ -169,6 +168,28 @@ export function tl1Gemv(
   const start = started();
   tl1.tl1Gemv(weights, rowBegin, rowEnd, width, weightScale, values, scales, out, scratch);
   tallyRows(17, start, rowEnd - rowBegin, width, (width >> 2) + 4, width + 4);
+}
+
+export function storeKeysValuesF32(
+  keys: usize, values: usize, count: i32, kvHeads: i32, headDim: i32, position: i32, cells: i32,
+  keyCache: usize, valueCache: usize,
+): void {
+  const start = started();
+  attendF32.storeKeysValuesF32(keys, values, count, kvHeads, headDim, position, cells, keyCache, valueCache);
+  tallyRows(18, start, count, 2 * kvHeads * headDim, 16 * kvHeads * headDim, 0);
+}
+
+export function attentionF32(
+  q: usize, headBegin: i32, headEnd: i32, heads: i32, kvHeads: i32, headDim: i32, count: i32, position: i32,
+  keyCache: usize, valueCache: usize, cacheCells: i32, cells: i32, scale: f32, lanes: i32,
+  out: usize, scores: usize, probabilities: usize, scratch: usize,
+): void {
+  const start = started();
+  attendF32.attentionF32(
+    q, headBegin, headEnd, heads, kvHeads, headDim, count, position, keyCache, valueCache, cacheCells, cells,
+    scale, lanes, out, scores, probabilities, scratch,
+  );
+  tallyAttention(19, start, headEnd - headBegin, count, headDim, cells, 8);
 }
 
 export function packScreen(
@@ -472,4 +493,15 @@ function tallyRows(operation: i32, start: f64, rows: i32, elements: i32, bytes: 
 @inline
 function tallyBlocks(operation: i32, start: f64, count: i32, blockSize: i32, blockBytes: i32): void {
   tally(operation, start, count, <u64>count, <u64>(count / blockSize) * <u64>blockBytes, 0);
+}
+
+/** @param cellBytes - of one key and one value in the cache */
+// @ts-ignore: decorator
+@inline
+function tallyAttention(
+  operation: i32, start: f64, heads: i32, count: i32, headDim: i32, cells: i32, cellBytes: i32,
+): void {
+  const rows = <u64>(heads * count);
+  const bytes = rows * <u64>(8 * headDim) + <u64>heads * <u64>(cellBytes * cells * headDim);
+  tally(operation, start, heads * count, rows * <u64>(2 * cells * headDim), bytes, 0);
 }

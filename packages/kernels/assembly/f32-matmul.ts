@@ -14,7 +14,8 @@ function addTail(total: f32, row: usize, vector: usize, full: i32, width: i32): 
   return total;
 }
 
-function dotRow(row: usize, vector: usize, width: i32, lanes: i32): f32 {
+/** The plain dot product of two f32 rows. */
+export function dotF32(row: usize, vector: usize, width: i32, lanes: i32): f32 {
   const step = <usize>lanes << 2; // bytes from one accumulator's columns to the next's
   const full = width & ~(4 * lanes - 1);
   let s0 = f32x4.splat(0), s1 = f32x4.splat(0), s2 = f32x4.splat(0), s3 = f32x4.splat(0);
@@ -50,7 +51,7 @@ export function f32Gemv(
   matrix: usize, rowBegin: i32, rowEnd: i32, width: i32, vector: usize, out: usize, lanes: i32,
 ): void {
   for (let row = rowBegin; row < rowEnd; row++) {
-    store<f32>(out + (<usize>row << 2), dotRow(matrix + ((<usize>row * width) << 2), vector, width, lanes));
+    store<f32>(out + (<usize>row << 2), dotF32(matrix + ((<usize>row * width) << 2), vector, width, lanes));
   }
 }
 

@@ -1,4 +1,5 @@
 import type { ConformanceCase, KernelsUnderTest } from './conformance/arena.ts';
+import { attentionF32Cases } from './conformance/attention-f32.ts';
 import { attentionCases } from './conformance/attention.ts';
 import { blockCases } from './conformance/blocks.ts';
 import { elementwiseCases } from './conformance/elementwise.ts';
@@ -32,6 +33,7 @@ export function conformanceCases(seed = 1): ConformanceCase[] {
     ...ropeCases(seed),
     ...f16Cases(seed),
     ...attentionCases(seed),
+    ...attentionF32Cases(seed),
     ...elementwiseCases(seed),
     ...blockCases(seed),
     ...screenCases(seed),

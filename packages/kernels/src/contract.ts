@@ -290,6 +290,18 @@ export interface Kernels extends BlockKernels, ScreenKernels {
     scratch: Pointer,
   ): void;
 
+  /** {@link Kernels.storeKeysValues} for a cache that keeps them unrounded: keyCache and valueCache are f32. */
+  storeKeysValuesF32: Kernels['storeKeysValues'];
+
+  /**
+   * {@link Kernels.attention} over an f32 cache. Nothing is rounded to f16: neither q nor the probabilities of one row. Dot
+   * products are the reference's for f32 (section 5.3): as for f16, but with fused accumulators, and columns beyond a
+   * multiple of 4 * lanes are added one by one, fused, in f32.
+   *
+   * Its scratch is {@link attentionF32ScratchBytes}.
+   */
+  attentionF32: Kernels['attention'];
+
   /**
    * f16 matrix times one vector, in the order of the reference's f16 dot product (section 5.3, `dot16`): four
    * accumulators of `lanes`, then the columns beyond a multiple of 4 * lanes one by one in f64.
@@ -382,4 +394,9 @@ export function i2sScratchBytes(width: number): number {
 /** Scratch of {@link Kernels.attention}: keys and values of one head in f32, and a tile of 8 queries and their scores. */
 export function attentionScratchBytes(headDim: number, cells: number): number {
   return 4 * (2 * cells * headDim + 8 * (headDim + cells)) + 256;
+}
+
+/** Scratch of {@link Kernels.attentionF32}: the scores of a row, and a tile of 8 rows of probabilities. */
+export function attentionF32ScratchBytes(cells: number): number {
+  return 36 * cells;
 }

@@ -53,6 +53,8 @@ export type SharedOperation =
   | 'i2sGemmWide'
   | 'quantizeRowsTl1'
   | 'tl1Gemv'
+  | 'storeKeysValuesF32'
+  | 'attentionF32'
   | 'packScreen'
   | 'quantizeForScreen'
   | 'screenRows'
@@ -217,6 +219,20 @@ export const OPERATIONS: Readonly<Record<OperationName, Operation>> = {
     weightType: 'TL1',
     description: 'ternary matrix times one row, by look-up tables',
     variants: ['relaxed_swizzle', 'swizzle'],
+  },
+  storeKeysValuesF32: {
+    code: 18,
+    signature: 'iiiiiiiii',
+    id: 'store_keys_values_f32',
+    weightType: 'none',
+    description: 'keys and values to an f32 cache',
+  },
+  attentionF32: {
+    code: 19,
+    signature: 'iiiiiiiiiiiifiiiis',
+    id: 'attention_f32',
+    weightType: 'none',
+    description: 'causal attention over an f32 cache',
   },
   packScreen: {
     code: 20,

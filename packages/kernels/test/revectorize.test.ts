@@ -17,7 +17,8 @@ describe.each([1, 2])('kernels under the revectorizer, %i thread(s)', async (thr
     i2sGemm: { value: i2sGemmWide },
   });
 
-  test.each(conformanceCases())('$name', (testCase) => {
+  // The plain reference runs five times, and attention of many rows takes it a while.
+  test.each(conformanceCases())('$name', { timeout: 60_000 }, (testCase) => {
     for (let repeat = 0; repeat < 5; repeat++) {
       expect(testCase.run(kernels)).toBeGreaterThan(0);
       expect(testCase.run(wide)).toBeGreaterThan(0);

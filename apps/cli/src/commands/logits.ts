@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { topK } from '@bittern/crossval';
 import { type EvaluationMode, generate, type Numerics, prefill } from '@bittern/engine';
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { readEnvironment } from '../environment.ts';
 import { UsageError } from '../errors.ts';
 import { EXIT_CODES_HELP } from '../exit-codes.ts';
 import type { Io } from '../io.ts';
@@ -43,6 +44,8 @@ interface LogitsDocument {
   readonly model: { readonly file: string; readonly sha256: string };
   readonly numerics: Numerics;
   readonly mode: EvaluationMode;
+  /** Variables of the environment that are set: see `readEnvironment`. */
+  readonly environment?: Readonly<Record<string, string>>;
   readonly ids: readonly number[];
   readonly positions: readonly Position[];
   readonly greedy: readonly number[];
@@ -98,6 +101,7 @@ ${EXIT_CODES_HELP}`,
 async function logits(options: LogitsOptions, io: Io): Promise<void> {
   const { model: path, mode, numerics, json } = options;
   const { signal } = io;
+  const { variables } = readEnvironment(io);
   await using file = await openModelFile(path, io);
   const tokenizer = options.prompt === undefined ? undefined : await loadTokenizer(file, options, io);
   const ids = await readIds(options, tokenizer);
@@ -123,8 +127,18 @@ async function logits(options: LogitsOptions, io: Io): Promise<void> {
 
   const sha256 = await sha256OfFile(path, signal);
   npy?.commit();
+  const environment = Object.keys(variables).length > 0 ? { environment: variables } : {};
   const kernels = kernelReport(model);
-  const document: LogitsDocument = { model: { file: path, sha256 }, numerics, mode, ids, positions, greedy, kernels };
+  const document: LogitsDocument = {
+    model: { file: path, sha256 },
+    numerics,
+    mode,
+    ...environment,
+    ids,
+    positions,
+    greedy,
+    kernels,
+  };
   await (json ? writeJson(io, document) : io.stdout.write(textOf(document)));
 }
 

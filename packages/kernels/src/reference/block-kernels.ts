@@ -1,8 +1,8 @@
 import type { BlockKernels } from '../contract-blocks.ts';
 import type { Pointer } from '../contract.ts';
 import type { KernelMemory } from '../memory.ts';
-import { dotBf16, dotBlocks, dotF32, Q4_0, Q6_K, Q8_0, tq2_0Block, TQ2_0, widenBlock } from './blocks.ts';
-import { dotBlas } from './dot.ts';
+import { dotBf16, dotBlocks, Q4_0, Q6_K, Q8_0, tq2_0Block, TQ2_0, widenBlock } from './blocks.ts';
+import { dotBlas, dotF32 } from './dot.ts';
 import { roundF16, roundToEven } from './float.ts';
 
 const { fround } = Math;

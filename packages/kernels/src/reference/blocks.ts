@@ -124,32 +124,6 @@ function regroup(sums: number[], values: Int8Array): void {
   }
 }
 
-/** The plain dot product of f32 rows: four accumulators of `lanes`, fused. */
-export function dotF32(a: Float32Array, b: Float32Array, lanes: Lanes): number {
-  const step = 4 * lanes;
-  const full = a.length - (a.length % step);
-  const sums = new Float32Array(step);
-  for (let i = 0; i < full; i++) sums[i % step] = fma(a[i]!, b[i]!, sums[i % step]!);
-  const lanewise = Float32Array.from({ length: lanes }, (_, lane) => {
-    const [first, second, third, fourth] = [0, 1, 2, 3].map((j) => sums[j * lanes + lane]!) as [
-      number,
-      number,
-      number,
-      number,
-    ];
-    return fround(fround(first + third) + fround(second + fourth));
-  });
-  let total = lanes === 16 ? sumByHalving(lanewise) : sumOfNeighbours(lanewise);
-  for (let i = full; i < a.length; i++) total = fma(a[i]!, b[i]!, total);
-  return total;
-}
-
-/** Eight lanes: halved once, then neighbours are added. */
-function sumOfNeighbours(lanes: Float32Array): number {
-  const [a, b, c, d] = [0, 1, 2, 3].map((i) => fround(lanes[i]! + lanes[i + 4]!)) as [number, number, number, number];
-  return fround(fround(a + b) + fround(c + d));
-}
-
 /** Dot product of rows of bf16 values, whose products f32 holds exactly. Length a multiple of 32. */
 export function dotBf16(a: ArrayLike<number>, b: ArrayLike<number>, lanes: Lanes): number {
   const sums = new Float32Array(32);

@@ -2,7 +2,7 @@ import { referenceBlockKernels } from './block-kernels.ts';
 import type { Kernels, Lanes, Pointer } from '../contract.ts';
 import type { Tl1Tiling } from '../layouts.ts';
 import type { KernelMemory } from '../memory.ts';
-import { dotBlas, dotF16 } from './dot.ts';
+import { dotBlas, dotF16, dotF32 } from './dot.ts';
 import { exp } from './exp.ts';
 import { referenceScreen } from './screen.ts';
 import { f16Bits, f16Value, fma, roundF16, roundToEven, sumByHalving } from './float.ts';
@@ -267,6 +267,61 @@ export function referenceKernels(memory: KernelMemory): Kernels {
           for (let d = 0; d < headDim; d++) {
             const value = f16Row(valueCache + 2 * (kvHead * headDim + d) * cacheCells, cells);
             f32(out + offset + 4 * d, 1)[0] = count === 1 ? dotF16(value, rounded, lanes) : dotBlas(value, p, lanes);
+          }
+        }
+      }
+    },
+
+    storeKeysValuesF32(keys, values, count, kvHeads, headDim, position, cells, keyCache, valueCache) {
+      for (let row = 0; row < count; row++) {
+        for (let head = 0; head < kvHeads; head++) {
+          const offset = 4 * (row * kvHeads + head) * headDim;
+          const cell = position + row;
+          f32(keyCache + 4 * (head * cells + cell) * headDim, headDim).set(f32(keys + offset, headDim));
+          for (const [d, value] of f32(values + offset, headDim).entries()) {
+            f32(valueCache + 4 * ((head * headDim + d) * cells + cell), 1)[0] = value;
+          }
+        }
+      }
+    },
+
+    attentionF32(
+      q,
+      headBegin,
+      headEnd,
+      heads,
+      kvHeads,
+      headDim,
+      count,
+      position,
+      keyCache,
+      valueCache,
+      cacheCells,
+      cells,
+      scale,
+      lanes,
+      out,
+      scores,
+      probabilities,
+    ) {
+      const group = heads / kvHeads;
+      for (let head = headBegin; head < headEnd; head++) {
+        const kvHead = Math.floor(head / group);
+        for (let row = 0; row < count; row++) {
+          const offset = 4 * (row * heads + head) * headDim;
+          const query = f32(q + offset, headDim);
+          const kq = new Float32Array(cells);
+          for (let cell = 0; cell < cells; cell++) {
+            const key = f32(keyCache + 4 * (kvHead * cacheCells + cell) * headDim, headDim);
+            kq[cell] = heads === 1 && count > 1 ? dotBlas(key, query, lanes) : dotF32(key, query, lanes);
+          }
+          const p = softmax(kq, position + row + 1, scale, lanes);
+          const tap = 4 * (head * count + row) * cells;
+          if (scores) f32(scores + tap, cells).set(kq);
+          if (probabilities) f32(probabilities + tap, cells).set(p);
+          for (let d = 0; d < headDim; d++) {
+            const value = f32(valueCache + 4 * (kvHead * headDim + d) * cacheCells, cells);
+            f32(out + offset + 4 * d, 1)[0] = count === 1 ? dotF32(value, p, lanes) : dotBlas(value, p, lanes);
           }
         }
       }
