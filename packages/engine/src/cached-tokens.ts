@@ -4,9 +4,10 @@ import { MICRO_BATCH } from './run-state.ts';
  * The tokens whose keys and values a cache holds, and how each came there.
  *
  * A cell's bits depend on the ids up to its own, and for each of them on one more thing: whether it was evaluated alone
- * or among others (numerics, section 5.3: attention rounds its probabilities to f16 for a micro-batch of one token). They
- * do not depend on how many others: rows of a micro-batch do not meet but in attention, where a cell that a row cannot
- * see adds a product with 0 to its sums. So two caches whose ids and "alone" are equal hold equal bits.
+ * or among others (numerics, section 5.3: for a micro-batch of one token attention rounds its probabilities to f16, and
+ * products of F16 and F32 matrices have another order). They do not depend on how many others: rows of a micro-batch do
+ * not meet but in attention, where a cell that a row cannot see adds a product with 0 to its sums, and products of all
+ * types have the same bits for each row of two and more. So two caches whose ids and "alone" are equal hold equal bits.
  */
 export class CachedTokens {
   readonly #ids: Int32Array;

@@ -373,7 +373,7 @@ export class Model {
     };
     const head =
       screen && settings.topK !== undefined
-        ? new ScreenedHead(config, kernels, weights.tokenEmbd, screen, settings.topK)
+        ? new ScreenedHead(config, kernels, weights.output, screen, settings.topK)
         : undefined;
     try {
       const session = new Session<Row>(parts, settings, owner, head, saved);

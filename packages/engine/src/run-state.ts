@@ -7,6 +7,8 @@ import {
   type WasmKernels,
 } from '@bittern/kernels';
 import type { ModelConfig } from './config.ts';
+import { activationsOf, type MatrixLayout } from './matrix-types.ts';
+import type { Weights } from './weights.ts';
 
 /** The reference evaluates a longer prompt in pieces of this many tokens (n_ubatch); part of the arithmetic. */
 export const MICRO_BATCH = 512;
@@ -34,9 +36,9 @@ export interface SessionBytes {
 export function sessionBytes(
   config: ModelConfig,
   settings: { readonly contextLength: number; readonly kvType: KvType },
-  usesTables: boolean,
+  layouts: ReadonlySet<MatrixLayout>,
 ): SessionBytes {
-  const { cache, scratch, ...arrays } = arrayBytes(config, settings, usesTables);
+  const { cache, scratch, ...arrays } = arrayBytes(config, settings, layouts);
   return {
     cache: 2 * config.blockCount * cache,
     activations: scratch + Object.values(arrays).reduce((sum, bytes) => sum + bytes, 0),
@@ -45,27 +47,32 @@ export function sessionBytes(
 
 /** Bytes of each array of a {@link RunState}; `cache` is that of one layer's keys, or values. */
 function arrayBytes(
-  { embeddingLength, feedForwardLength, headCountKv, headDim, vocabSize }: ModelConfig,
+  { embeddingLength, feedForwardLength, headCount, headCountKv, headDim, vocabSize }: ModelConfig,
   { contextLength, kvType }: { readonly contextLength: number; readonly kvType: KvType },
-  usesTables: boolean,
+  layouts: ReadonlySet<MatrixLayout>,
 ) {
   const n = Math.min(MICRO_BATCH, contextLength);
-  const widest = Math.max(embeddingLength, feedForwardLength);
+  const attentionLength = headCount * headDim;
+  const widest = Math.max(embeddingLength, feedForwardLength, attentionLength);
+  const activations = new Set([...layouts].map(activationsOf));
+  const scalesPerRow = activations.has('Q8_0') ? widest / 32 : activations.has('Q8_K') ? Math.ceil(widest / 256) : 1;
+  const roundedRows = activations.has('BF16') ? n : activations.has('F16') ? 1 : 0;
   const kvLength = headCountKv * headDim;
   const cells = paddedCells(contextLength);
   const attentionScratch = kvType === 'f16' ? attentionScratchBytes(headDim, cells) : attentionF32ScratchBytes(cells);
-  // The tables of one row (kernels, `tl1Gemv`), or unpacked weights (`i2sGemm`)
-  const linearScratch = usesTables ? 16 * widest : i2sScratchBytes(widest);
+  // The tables of one row (kernels, `tl1Gemv`), or unpacked weights (`i2sGemm`), which is more than others want
+  const linearScratch = layouts.has('tl1-tiles') ? 16 * widest : i2sScratchBytes(widest);
   return {
     x: 4 * n * embeddingLength,
     normed: 4 * n * widest,
     values: n * widest,
-    scales: 4 * n,
-    sums: 4 * n,
-    q: 4 * n * embeddingLength,
+    scales: 4 * n * scalesPerRow,
+    sums: activations.has('Q8_K') ? (n * widest) / 8 : 4 * n,
+    rounded: 4 * roundedRows * widest,
+    q: 4 * n * attentionLength,
     k: 4 * n * kvLength,
     v: 4 * n * kvLength,
-    attended: 4 * n * embeddingLength,
+    attended: 4 * n * attentionLength,
     projected: 4 * n * embeddingLength,
     gate: 4 * n * feedForwardLength,
     up: 4 * n * feedForwardLength,
@@ -86,10 +93,12 @@ export class RunState {
   /** contextLength rounded up to a multiple of 32. */
   readonly cells: number;
   readonly x: Pointer; // [n, embeddingLength]: the residual stream
-  readonly normed: Pointer; // [n, max(embeddingLength, feedForwardLength)]: input of the next matrix product
-  readonly values: Pointer; // int8, the same shape: `normed` quantized
-  readonly scales: Pointer; // [n]
-  readonly sums: Pointer; // int32 [n]
+  readonly normed: Pointer; // [n, widest of embeddingLength, feedForwardLength and headCount * headDim]
+  // Input of the next matrix products, as they want it:
+  readonly values: Pointer; // int8 [n, widest]
+  readonly scales: Pointer; // [n], or for each block of 32 or 256 values
+  readonly sums: Pointer; // int32 [n], or int16 for each 16 values
+  readonly rounded: Pointer; // to bf16 [n, widest], or f16 [1, widest]
   readonly q: Pointer; // [n, headCount, headDim]
   readonly k: Pointer; // [n, headCountKv, headDim]
   readonly v: Pointer; // [n, headCountKv, headDim]
@@ -107,12 +116,11 @@ export class RunState {
   readonly #memory: KernelMemory;
   readonly #pointers: Pointer[] = [];
 
-  /** @param usesTables - whether weights are run by TL1's look-up tables */
   constructor(
     config: ModelConfig,
     kernels: WasmKernels,
     settings: { readonly contextLength: number; readonly kvType: KvType },
-    usesTables: boolean,
+    weights: Weights,
   ) {
     const { contextLength, kvType } = settings;
     const { headDim, blockCount, ropeFreqBase } = config;
@@ -121,13 +129,14 @@ export class RunState {
     this.contextLength = contextLength;
     this.kvType = kvType;
     this.cells = paddedCells(contextLength);
-    const bytes = arrayBytes(config, settings, usesTables);
+    const bytes = arrayBytes(config, settings, weights.layouts);
     try {
       this.x = this.#allocate(bytes.x);
       this.normed = this.#allocate(bytes.normed);
       this.values = this.#allocate(bytes.values);
       this.scales = this.#allocate(bytes.scales);
       this.sums = this.#allocate(bytes.sums);
+      this.rounded = this.#allocate(bytes.rounded);
       this.q = this.#allocate(bytes.q);
       this.k = this.#allocate(bytes.k);
       this.v = this.#allocate(bytes.v);
@@ -146,7 +155,7 @@ export class RunState {
       throw error;
     }
     const ratio = kernels.ropeRatio(ropeFreqBase, headDim);
-    kernels.ropeTable(0, contextLength, headDim, ratio, this.cosines, this.sines);
+    kernels.ropeTable(0, contextLength, headDim, ratio, weights.ropeFreqs ?? 0, this.cosines, this.sines);
   }
 
   /** Zeroes the cells [from, to): attention reads unused cells, and they must be zero. */

@@ -124,7 +124,7 @@ export class Session<Row extends Logits = Float32Array> implements SessionSettin
     this.#model = model;
     this.#owner = owner;
     this.#screenedHead = screenedHead;
-    this.#state = new RunState(model.config, model.kernels, settings, model.tl1Kernel === 'lut');
+    this.#state = new RunState(model.config, model.kernels, settings, model.weights);
     this.#tokens = new CachedTokens(settings.contextLength);
     if (saved) {
       this.#state.writeCells(saved.ids.length, saved.cells);

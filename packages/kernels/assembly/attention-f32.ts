@@ -2,7 +2,7 @@
 import { softmax } from './attention';
 import { sumValuesTile } from './attention-tiles';
 import { blasRow } from './f16-matmul';
-import { fma4, halve4 } from './lanes';
+import { dotF32 } from './f32-matmul';
 
 /** Rows of q that share one pass over the values. */
 const TILE_ROWS: i32 = 8;
@@ -22,46 +22,6 @@ export function storeKeysValuesF32(
       }
     }
   }
-}
-
-/** Lanes `from` and on, four of them, of (a + c) + (b + d): see `dotF32`. */
-// @ts-ignore: decorator
-@inline
-function fourAccumulators(row: usize, vector: usize, full: i32, lanes: i32, from: i32): v128 {
-  const end = row + (<usize>full << 2);
-  const stride = <usize>lanes << 4; // 4 accumulators of `lanes` floats
-  const accumulator = <usize>lanes << 2;
-  let a = f32x4.splat(0), b = f32x4.splat(0), c = f32x4.splat(0), d = f32x4.splat(0);
-  let r = row + (<usize>from << 2), v = vector + (<usize>from << 2);
-  for (; r < end; r += stride, v += stride) {
-    a = fma4(v128.load(r), v128.load(v), a);
-    b = fma4(v128.load(r + accumulator), v128.load(v + accumulator), b);
-    c = fma4(v128.load(r + 2 * accumulator), v128.load(v + 2 * accumulator), c);
-    d = fma4(v128.load(r + 3 * accumulator), v128.load(v + 3 * accumulator), d);
-  }
-  return f32x4.add(f32x4.add(a, c), f32x4.add(b, d));
-}
-
-/**
- * The plain dot product of two f32 rows: four accumulators of `lanes`, fused, added lane by lane as (a + c) + (b + d) and
- * reduced as `dotF16` does; columns beyond a multiple of 4 * lanes are added one by one, fused, in f32.
- */
-export function dotF32(row: usize, vector: usize, width: i32, lanes: i32): f32 {
-  const full = width & ~(4 * lanes - 1);
-  let total: f32;
-  if (lanes == 16) {
-    const s0 = fourAccumulators(row, vector, full, 16, 0), s1 = fourAccumulators(row, vector, full, 16, 4);
-    const s2 = fourAccumulators(row, vector, full, 16, 8), s3 = fourAccumulators(row, vector, full, 16, 12);
-    total = halve4(f32x4.add(f32x4.add(s0, s2), f32x4.add(s1, s3)));
-  } else {
-    const s = f32x4.add(fourAccumulators(row, vector, full, 8, 0), fourAccumulators(row, vector, full, 8, 4));
-    total = (f32x4.extract_lane(s, 0) + f32x4.extract_lane(s, 1)) + (f32x4.extract_lane(s, 2) + f32x4.extract_lane(s, 3));
-  }
-  for (let i: usize = <usize>full << 2, end = <usize>width << 2; i < end; i += 4) {
-    const fused = fma4(f32x4.splat(load<f32>(row + i)), f32x4.splat(load<f32>(vector + i)), f32x4.splat(total));
-    total = f32x4.extract_lane(fused, 0);
-  }
-  return total;
 }
 
 export function attentionF32(

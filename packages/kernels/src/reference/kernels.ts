@@ -1,3 +1,4 @@
+import { referenceBlockKernels } from './block-kernels.ts';
 import type { Kernels, Lanes, Pointer } from '../contract.ts';
 import type { Tl1Tiling } from '../layouts.ts';
 import type { KernelMemory } from '../memory.ts';
@@ -50,7 +51,37 @@ export function referenceKernels(memory: KernelMemory): Kernels {
     }
   };
 
+  /** @param pair - the elements of a head's pair j */
+  const rotate = (
+    x: Pointer,
+    rowBegin: number,
+    rowEnd: number,
+    heads: number,
+    headDim: number,
+    position: number,
+    cosines: Pointer,
+    sines: Pointer,
+    pair: (j: number) => readonly [number, number],
+  ): void => {
+    const half = headDim / 2;
+    for (let row = rowBegin; row < rowEnd; row++) {
+      const cosine = f32(cosines + 4 * (position + row) * half, half);
+      const sine = f32(sines + 4 * (position + row) * half, half);
+      for (let head = 0; head < heads; head++) {
+        const values = f32(x + 4 * (row * heads + head) * headDim, headDim);
+        for (let j = 0; j < half; j++) {
+          const [at, to] = pair(j);
+          const first = values[at]!;
+          const second = values[to]!;
+          values[at] = fma(first, cosine[j]!, -fround(second * sine[j]!));
+          values[to] = fma(first, sine[j]!, fround(second * cosine[j]!));
+        }
+      }
+    }
+  };
+
   const kernels: Kernels = {
+    ...referenceBlockKernels(memory),
     ...referenceScreen(memory, (...args) => kernels.f16Gemv(...args)),
 
     packRowPairs(packed, rows, columns, layout, out) {
@@ -161,12 +192,12 @@ export function referenceKernels(memory: KernelMemory): Kernels {
       return fround(fround(base) ** fround(-2 / headDim));
     },
 
-    ropeTable(positionBegin, positionEnd, headDim, ratio, cosines, sines) {
+    ropeTable(positionBegin, positionEnd, headDim, ratio, factors, cosines, sines) {
       const half = headDim / 2;
       for (let position = positionBegin; position < positionEnd; position++) {
         let angle = fround(position);
         for (let j = 0; j < half; j++) {
-          const [sine, cosine] = sinCos(angle);
+          const [sine, cosine] = sinCos(factors ? fround(angle / f32(factors, half)[j]!) : angle);
           f32(cosines + 4 * (position * half + j), 1)[0] = cosine;
           f32(sines + 4 * (position * half + j), 1)[0] = sine;
           angle = fround(angle * fround(ratio));
@@ -175,20 +206,11 @@ export function referenceKernels(memory: KernelMemory): Kernels {
     },
 
     ropeNeox(x, rowBegin, rowEnd, heads, headDim, position, cosines, sines) {
-      const half = headDim / 2;
-      for (let row = rowBegin; row < rowEnd; row++) {
-        const cosine = f32(cosines + 4 * (position + row) * half, half);
-        const sine = f32(sines + 4 * (position + row) * half, half);
-        for (let head = 0; head < heads; head++) {
-          const values = f32(x + 4 * (row * heads + head) * headDim, headDim);
-          for (let j = 0; j < half; j++) {
-            const first = values[j]!;
-            const second = values[j + half]!;
-            values[j] = fma(first, cosine[j]!, -fround(second * sine[j]!));
-            values[j + half] = fma(first, sine[j]!, fround(second * cosine[j]!));
-          }
-        }
-      }
+      rotate(x, rowBegin, rowEnd, heads, headDim, position, cosines, sines, (j) => [j, j + headDim / 2]);
+    },
+
+    ropeNorm(x, rowBegin, rowEnd, heads, headDim, position, cosines, sines) {
+      rotate(x, rowBegin, rowEnd, heads, headDim, position, cosines, sines, (j) => [2 * j, 2 * j + 1]);
     },
 
     storeKeysValues(keys, values, count, kvHeads, headDim, position, cells, keyCache, valueCache) {
@@ -345,6 +367,18 @@ export function referenceKernels(memory: KernelMemory): Kernels {
     add(a, b, count, out) {
       const second = f32(b, count);
       f32(out, count).set(f32(a, count).map((value, i) => value + second[i]!));
+    },
+
+    addToRows(x, rowBegin, rowEnd, width, vector) {
+      const addend = f32(vector, width);
+      for (let row = rowBegin; row < rowEnd; row++) {
+        const values = f32(x + 4 * row * width, width);
+        values.set(values.map((value, i) => value + addend[i]!));
+      }
+    },
+
+    multiplyBy(x, count, factor) {
+      f32(x, count).set(f32(x, count).map((value) => value * fround(factor)));
     },
 
     reluSquaredGate(gate, up, count, out, relu, squared) {
