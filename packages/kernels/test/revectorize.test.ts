@@ -19,9 +19,9 @@ describe.each([1, 2])('kernels under the revectorizer, %i thread(s)', async (thr
 
   // The plain reference runs five times, and attention of many rows takes it a while.
   test.each(conformanceCases())('$name', { timeout: 60_000 }, (testCase) => {
+    const forms = testCase.name.startsWith('i2sGem') ? [kernels, wide] : [kernels]; // the others are the same in both
     for (let repeat = 0; repeat < 5; repeat++) {
-      expect(testCase.run(kernels)).toBeGreaterThan(0);
-      expect(testCase.run(wide)).toBeGreaterThan(0);
+      for (const form of forms) expect(testCase.run(form)).toBeGreaterThan(0);
     }
   });
 });
