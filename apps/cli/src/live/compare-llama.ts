@@ -7,11 +7,14 @@ import {
   findReference,
   numericsOf,
   openLlama,
+  type OpenLlamaOptions,
   type ReferenceLibrary,
   translateBitnetFile,
   type TranslateOptions,
 } from '@bittern/cpp-bridge';
 import { type LadderReport, runLadder, type Side, type SideIdentity } from '@bittern/crossval';
+import { type GgmlTypeName, openGguf } from '@bittern/gguf-parser';
+import { openFile } from '@bittern/gguf-parser/node';
 import { bridgeIdentity, bridgeSide } from '../bridge-side.ts';
 import { NotComparedError } from '../errors.ts';
 import type { Io } from '../io.ts';
@@ -23,9 +26,15 @@ import { withBitnetTaps, withoutFusedTaps } from './mainline-taps.ts';
 /** The order of float sums that llama.cpp's own AVX2 code shares with bitnet.cpp's. */
 export const LLAMA_NUMERICS = 'avx2';
 
+/** Architectures that llama.cpp has, too, with the same graph. */
+const COMMON_ARCHITECTURES: readonly unknown[] = ['bitnet', 'llama'];
+/** Types that it does not have. */
+const BITNET_TYPES: readonly GgmlTypeName[] = ['I2_S', 'TL1', 'TL2'];
+
 export interface LlamaComparison {
   readonly ladder: LadderReport;
-  readonly operations: readonly OperationError[];
+  /** Null for a file that llama.cpp reads itself. */
+  readonly operations: readonly OperationError[] | null;
 }
 
 export interface CompareLlamaOptions {
@@ -46,19 +55,62 @@ export async function findLlama({ env, signal }: Io): Promise<ReferenceLibrary> 
 }
 
 /**
- * Compares our engine with llama.cpp itself, on an equivalent file and with the hooks that make its graph bitnet.cpp's.
+ * Compares our engine with llama.cpp itself: on the same file where llama.cpp can read it, else on an equivalent one and
+ * with the hooks that make its graph bitnet.cpp's.
  *
  * Token by token both compute the same sums in the same order, so that climb can be exact. In a batch llama.cpp sums
- * attention in another order; there every operation is compared by itself.
+ * attention in another order; there every operation is compared by itself, of an equivalent file.
  */
 export async function compareWithLlama(
   library: ReferenceLibrary,
-  { model, identity, ours, prompts, greedy, exact, translate }: CompareLlamaOptions,
+  options: CompareLlamaOptions,
   io: Io,
 ): Promise<LlamaComparison> {
+  using progress = new ProgressLine(io);
+  const contextLength = contextFor(options.prompts, options.greedy);
+  const open = (settings: Omit<OpenLlamaOptions, 'library'>): Promise<Backend> =>
+    openLlama({ ...settings, library, contextLength, signal: io.signal });
+  if (!(await isReadByLlama(options.model, io.signal))) return await compareTranslated(open, options, io, progress);
+  await using backend = await open({ model: options.model, keys: 'f16', values: 'f16' });
+  return { ladder: await climb(backend, options, io, progress), operations: null };
+}
+
+async function isReadByLlama(model: string, signal: AbortSignal): Promise<boolean> {
+  await using source = await openFile(model);
+  const { metadata, tensors } = await openGguf(source, { signal });
+  if (!COMMON_ARCHITECTURES.includes(metadata.get('general.architecture'))) return false;
+  return ![...tensors.values()].some(({ type }) => BITNET_TYPES.includes(type));
+}
+
+/** The ladder, token by token. */
+async function climb(
+  backend: Backend,
+  { identity, ours, prompts, greedy, exact }: CompareLlamaOptions,
+  { signal }: Io,
+  progress: ProgressLine,
+): Promise<LadderReport> {
+  requireNumerics(backend.info.version.systemInfo);
+  const side = bridgeSide(backend, { ...bridgeIdentity(backend.info, LLAMA_NUMERICS), model: identity });
+  const cases = await liveCases(side, prompts, ['sequential'], greedy, signal);
+  return await runLadder({
+    ours: withoutFusedTaps(ours),
+    reference: withBitnetTaps(side, (ids, options) => backend.trace(ids, options), backend.info.hooks),
+    cases,
+    exact,
+    signal,
+    onProgress: ({ rung, done, total }) => progress.show(`llama.cpp: ${rung}, case ${done + 1} of ${total}`),
+  });
+}
+
+async function compareTranslated(
+  openBackend: (settings: Omit<OpenLlamaOptions, 'library'>) => Promise<Backend>,
+  options: CompareLlamaOptions,
+  io: Io,
+  progress: ProgressLine,
+): Promise<LlamaComparison> {
+  const { model, ours, prompts, translate } = options;
   const { signal } = io;
   const folder = await mkdtemp(join(tmpdir(), 'bittern-llama-'));
-  using progress = new ProgressLine(io);
   try {
     const open = async (widenEmbedding: boolean, values: CacheType): Promise<Backend> => {
       progress.show('llama.cpp: writing the model for it');
@@ -67,34 +119,15 @@ export async function compareWithLlama(
         { model, output },
         { ...translate, weights: 'F16', widenEmbedding, signal },
       );
-      const contextLength = contextFor(prompts, greedy);
       // In f32, so that probabilities are not rounded to f16: bitnet.cpp does so for single tokens only.
       const halfValues = values === 'f32';
-      return await openLlama({
-        model: output,
-        library,
-        contextLength,
-        keys: 'f16',
-        values,
-        hooks: { ...hooks, halfValues },
-        signal,
-      });
+      return await openBackend({ model: output, keys: 'f16', values, hooks: { ...hooks, halfValues } });
     };
 
     let ladder: LadderReport;
     {
       await using backend = await open(false, 'f16');
-      requireNumerics(backend.info.version.systemInfo);
-      const side = bridgeSide(backend, { ...bridgeIdentity(backend.info, LLAMA_NUMERICS), model: identity });
-      const cases = await liveCases(side, prompts, ['sequential'], greedy, signal);
-      ladder = await runLadder({
-        ours: withoutFusedTaps(ours),
-        reference: withBitnetTaps(side, (ids, options) => backend.trace(ids, options), backend.info.hooks),
-        cases,
-        exact,
-        signal,
-        onProgress: ({ rung, done, total }) => progress.show(`llama.cpp: ${rung}, case ${done + 1} of ${total}`),
-      });
+      ladder = await climb(backend, options, io, progress);
     }
 
     await using backend = await open(true, 'f32');
