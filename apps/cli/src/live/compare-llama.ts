@@ -21,13 +21,11 @@ import type { Io } from '../io.ts';
 import { ProgressLine } from '../output.ts';
 import { compareForcedOperations, type OperationError } from './forced-operations.ts';
 import { contextFor, liveCases, type LivePrompt } from './live-cases.ts';
-import { withBitnetTaps, withoutFusedTaps } from './mainline-taps.ts';
+import { type MainlineGraph, translatedGraph, withBitnetTaps, withoutFusedTaps } from './mainline-taps.ts';
 
 /** The order of float sums that llama.cpp's own AVX2 code shares with bitnet.cpp's. */
 export const LLAMA_NUMERICS = 'avx2';
 
-/** Architectures that llama.cpp has, too, with the same graph. */
-const COMMON_ARCHITECTURES: readonly unknown[] = ['bitnet', 'llama'];
 /** Types that it does not have. */
 const BITNET_TYPES: readonly GgmlTypeName[] = ['I2_S', 'TL1', 'TL2'];
 
@@ -70,21 +68,27 @@ export async function compareWithLlama(
   const contextLength = contextFor(options.prompts, options.greedy);
   const open = (settings: Omit<OpenLlamaOptions, 'library'>): Promise<Backend> =>
     openLlama({ ...settings, library, contextLength, signal: io.signal });
-  if (!(await isReadByLlama(options.model, io.signal))) return await compareTranslated(open, options, io, progress);
+  const graph = await graphOf(options.model, io.signal);
+  if (graph === undefined) return await compareTranslated(open, options, io, progress);
   await using backend = await open({ model: options.model, keys: 'f16', values: 'f16' });
-  return { ladder: await climb(backend, options, io, progress), operations: null };
+  return { ladder: await climb(backend, graph, options, io, progress), operations: null };
 }
 
-async function isReadByLlama(model: string, signal: AbortSignal): Promise<boolean> {
+/** The graph of a file that llama.cpp reads itself; undefined for one that it does not. */
+async function graphOf(model: string, signal: AbortSignal): Promise<MainlineGraph | undefined> {
   await using source = await openFile(model);
   const { metadata, tensors } = await openGguf(source, { signal });
-  if (!COMMON_ARCHITECTURES.includes(metadata.get('general.architecture'))) return false;
-  return ![...tensors.values()].some(({ type }) => BITNET_TYPES.includes(type));
+  const architecture = metadata.get('general.architecture');
+  if (architecture !== 'bitnet' && architecture !== 'llama') return undefined;
+  if ([...tensors.values()].some(({ type }) => BITNET_TYPES.includes(type))) return undefined;
+  const scaled = [...tensors.keys()].some((name) => /^blk\.\d+\.ffn_(?:gate|up)\.scale$/.test(name));
+  return { architecture, reluSquared: false, scaled };
 }
 
 /** The ladder, token by token. */
 async function climb(
   backend: Backend,
+  graph: MainlineGraph,
   { identity, ours, prompts, greedy, exact }: CompareLlamaOptions,
   { signal }: Io,
   progress: ProgressLine,
@@ -94,7 +98,7 @@ async function climb(
   const cases = await liveCases(side, prompts, ['sequential'], greedy, signal);
   return await runLadder({
     ours: withoutFusedTaps(ours),
-    reference: withBitnetTaps(side, (ids, options) => backend.trace(ids, options), backend.info.hooks),
+    reference: withBitnetTaps(side, (ids, options) => backend.trace(ids, options), graph),
     cases,
     exact,
     signal,
@@ -127,7 +131,7 @@ async function compareTranslated(
     let ladder: LadderReport;
     {
       await using backend = await open(false, 'f16');
-      ladder = await climb(backend, options, io, progress);
+      ladder = await climb(backend, translatedGraph(backend.info.hooks), options, io, progress);
     }
 
     await using backend = await open(true, 'f32');
