@@ -206,16 +206,19 @@ describe.runIf(process.platform === 'linux' && process.arch === 'x64')('llama.cp
     ['F32', 'bitnet'],
     ['F16', 'llama'],
     ['F32', 'llama'],
-  ] as const)('a file in %s of architecture %s is read as it is, and has the same bits', async (weights, architecture) => {
-    const model = await plainFile(weights, architecture);
-    const argv = ['crossval', '--exact', '--cpp-backend', 'llama', '-m', model, '--json', '--greedy', '4'];
-    const { code, stdout } = await bittern(argv);
-    const { verdict, maxAbs, ladders, operations } = JSON.parse(stdout);
-    expect({ verdict, maxAbs, operations }).toEqual({ verdict: 'pass', maxAbs: 0, operations: null });
-    expect(ladders[0].counts).toMatchObject({ differingValues: 0, rowsByDigest: 0, tapsByDigest: 0 });
-    expect(ladders[0].counts.taps).toBeGreaterThan(100);
-    expect(code).toBe(0);
-  });
+  ] as const)(
+    'a file in %s of architecture %s is read as it is, and has the same bits',
+    async (weights, architecture) => {
+      const model = await plainFile(weights, architecture);
+      const argv = ['crossval', '--exact', '--cpp-backend', 'llama', '-m', model, '--json', '--greedy', '4'];
+      const { code, stdout } = await bittern(argv);
+      const { verdict, maxAbs, ladders, operations } = JSON.parse(stdout);
+      expect({ verdict, maxAbs, operations }).toEqual({ verdict: 'pass', maxAbs: 0, operations: null });
+      expect(ladders[0].counts).toMatchObject({ differingValues: 0, rowsByDigest: 0, tapsByDigest: 0 });
+      expect(ladders[0].counts.taps).toBeGreaterThan(100);
+      expect(code).toBe(0);
+    },
+  );
 
   /*
    * GCC, which built llama.cpp's package, fuses the product of a block's scale with its addition, and clang, which built the

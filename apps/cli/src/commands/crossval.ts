@@ -66,7 +66,7 @@ interface CrossvalDocument {
   readonly maxAbs: number | null;
   /** One for each reference. */
   readonly ladders: readonly LadderReport[];
-  /** Against a running llama.cpp: each operation by itself. Null where there was none. */
+  /** Against a running llama.cpp: each operation by itself. Null where there was none, or it read the file as it is. */
   readonly operations: readonly OperationError[] | null;
   /** What was not compared because it is not installed. */
   readonly notInstalled: readonly string[];
@@ -128,9 +128,10 @@ export function addCrossvalCommand(program: Command, io: Io, setExitCode: (code:
       'after',
       `
 A running bitnet.cpp is the build that BITNET_CPP_DIR names, llama.cpp the one that LLAMA_CPP_DIR names, else the npm
-package. llama.cpp gets an equivalent file (with -m of 2B parameters some 5 GB in the folder for temporary files) and
-hooks that make its graph bitnet.cpp's; prompts go through it token by token, where both sum in the same order, and one
-as a batch, operation by operation.
+package. Of a file in I2_S or TL1 llama.cpp gets an equivalent one (with -m of 2B parameters some 5 GB in the folder for
+temporary files) and hooks that make its graph bitnet.cpp's; prompts go through it token by token, where both sum in the
+same order, and one as a batch, operation by operation. A file in types of llama.cpp's own it reads as it is, token by
+token.
 
 Examples:
   bittern crossval --exact

@@ -27,7 +27,7 @@ import { type MainlineGraph, translatedGraph, withBitnetTaps, withoutFusedTaps }
 export const LLAMA_NUMERICS = 'avx2';
 
 /** Types that it does not have. */
-const BITNET_TYPES: readonly GgmlTypeName[] = ['I2_S', 'TL1', 'TL2'];
+const BITNET_TYPES: ReadonlySet<GgmlTypeName> = new Set<GgmlTypeName>(['I2_S', 'TL1', 'TL2']);
 
 export interface LlamaComparison {
   readonly ladder: LadderReport;
@@ -80,7 +80,7 @@ async function graphOf(model: string, signal: AbortSignal): Promise<MainlineGrap
   const { metadata, tensors } = await openGguf(source, { signal });
   const architecture = metadata.get('general.architecture');
   if (architecture !== 'bitnet' && architecture !== 'llama') return undefined;
-  if ([...tensors.values()].some(({ type }) => BITNET_TYPES.includes(type))) return undefined;
+  if ([...tensors.values()].some(({ type }) => BITNET_TYPES.has(type))) return undefined;
   const scaled = [...tensors.keys()].some((name) => /^blk\.\d+\.ffn_(?:gate|up)\.scale$/.test(name));
   return { architecture, reluSquared: false, scaled };
 }

@@ -80,10 +80,7 @@ const FUSED = /^ffn_(?:silu|relu|sqr\(relu\))-\d+$/;
 const OVER_CELLS = /^kq(?:_soft_max_ext)?-\d+$/;
 
 /** A node's name as bitnet.cpp has it; undefined where it has no such node. */
-export function bitnetName(
-  name: string,
-  { architecture, reluSquared, scaled }: MainlineGraph,
-): string | undefined {
+export function bitnetName(name: string, { architecture, reluSquared, scaled }: MainlineGraph): string | undefined {
   const isLlama = architecture === 'llama';
   const [, stem = name, layer = ''] = /^(.+?)(-\d+)$/.exec(name) ?? [];
   switch (stem) {

@@ -85,7 +85,11 @@ export function translateBitnet(gguf: GgufFile, options: TranslateOptions): Tran
       metadata: entriesOf(gguf, architecture as string, weights),
       tensors: tensors.flatMap((tensor) => translateTensor(gguf, tensor, settings)),
     }),
-    hooks: { reluSquared: known.reluSquared, int8Activations: ternary.length > 0 && weights !== 'TQ2_0', halfValues: false },
+    hooks: {
+      reluSquared: known.reluSquared,
+      int8Activations: ternary.length > 0 && weights !== 'TQ2_0',
+      halfValues: false,
+    },
   };
 }
 
