@@ -5,7 +5,7 @@
 // f64 without any rounding, within what the roundings of activations can make.
 import { openGguf } from '@bittern/gguf-parser';
 import { describe, expect, test } from 'vitest';
-import { checkModel, loadModel, NUMERICS, type Session, type Tap } from '../src/index.ts';
+import { checkModel, loadModel, type Numerics, NUMERICS, type Session, type Tap } from '../src/index.ts';
 import { RECORDED } from './fixtures.ts';
 import { asSeenBy, largestOf, toHalf, type Type, TYPES } from './f64/formats.ts';
 import * as f64 from './f64/graph.ts';
@@ -20,11 +20,16 @@ type Bytes = Uint8Array<ArrayBuffer>;
 
 const embeddingFor = (type: Type): Type => (type === 'I2_S' ? 'F16' : type);
 
-const LLAMA: readonly (readonly [string, MakeOptions])[] = [
-  ...TYPES.map((type) => [`${type}, tied`, { linear: type, embedding: embeddingFor(type) }] as const),
-  ...TYPES.filter((type) => type !== 'I2_S').map(
-    (type) => [`I2_S with a head of ${type}`, { linear: 'I2_S', embedding: 'F32', output: type }] as const,
-  ),
+type Case = readonly [name: string, options: MakeOptions];
+
+const OWN_HEADS: readonly Case[] = TYPES.filter((type) => type !== 'I2_S').map((type) => [
+  `I2_S with a head of ${type}`,
+  { linear: 'I2_S', embedding: 'F32', output: type },
+]);
+
+/** With the products of every type, and everything that the graph does besides. */
+const MODELS: readonly Case[] = [
+  ...TYPES.map((type): Case => [`${type}, tied`, { linear: type, embedding: embeddingFor(type) }]),
   ['F32, biases', { linear: 'F32', embedding: 'F16', biases: true }],
   ['I2_S, biases and scales', { linear: 'I2_S', embedding: 'F16', biases: true, scales: true }],
   ['TQ2_0, scales', { linear: 'TQ2_0', embedding: 'F16', scales: true }],
@@ -107,18 +112,18 @@ function expectNodes(model: f64.F64Model, nodes: Nodes, ids: readonly number[]):
     const scale = model.tensors.get(`${tensor}.scale`)?.values[0] ?? 1;
     const [rows, columns] = weight.shape as [number, number];
     const actual = nodes.rows(name, rows);
-    const expected = f64.sums(weight, seen, (w, x) => scale * w * x);
-    const magnitudes = f64.sums(weight, seen, (w, x) => Math.abs(scale * w * x));
+    const { sums, magnitudes } = f64.products(weight, seen);
+    const expected = sums.map((row) => row.map((sum) => scale * sum));
     // A sum of n products in f32 is off by at most n + 1 roundings of the sum of magnitudes, and scales by a few more.
     const roundings = (columns + 8) * EPSILON;
-    expectWithin(name, actual, expected, (row, m) => roundings * magnitudes[row]![m]!);
+    expectWithin(name, actual, expected, (row, m) => roundings * Math.abs(scale) * magnitudes[row]![m]!);
     const bias = model.tensors.get(`${tensor}.bias`)?.values;
     if (bias === undefined) return actual;
     const occurrence = name === biasName ? 1 : 0;
-    const sums = nodes.rows(biasName, rows, occurrence);
+    const biased = nodes.rows(biasName, rows, occurrence);
     const wanted = actual.map((row) => row.map((x, m) => x + bias[m]!));
-    expectWithin(`${biasName} with bias`, sums, wanted, (row, m) => EPSILON * Math.abs(wanted[row]![m]!));
-    return sums;
+    expectWithin(`${biasName} with bias`, biased, wanted, (row, m) => EPSILON * Math.abs(wanted[row]![m]!));
+    return biased;
   };
   const normed = (tensor: string, input: f64.Rows, name: string): f64.Rows => {
     const expected = f64.norm(model, tensor, input);
@@ -217,7 +222,7 @@ async function traced(session: Session, ids: readonly number[]): Promise<Nodes> 
 async function allLogits(session: Session, ids: readonly number[]): Promise<Float32Array[]> {
   const logits: Float32Array[] = [];
   session.reset();
-  await session.evaluate(ids, { logits: 'all', onLogits: (row) => void logits.push(row) });
+  await session.evaluate(ids, { logits: 'all', onLogits: (row) => void logits.push(row.slice()) });
   return logits;
 }
 
@@ -245,11 +250,14 @@ function toleranceOf(types: readonly string[], layers: number): number {
   return step * Math.sqrt(7 * layers) * 2;
 }
 
+/** How rows are shared does not depend on the numerics: with either, one more number of threads. */
+const THREADS: Readonly<Record<Numerics, readonly number[]>> = { avx2: [1, 2], avx512: [1, 3] };
+
 async function expectSameEverywhere(bytes: Bytes, ids: readonly number[]): Promise<void> {
   for (const numerics of NUMERICS) {
     const digests = new Set<string>();
     for (const kernels of VARIANTS) {
-      for (const threads of [1, 2, 3]) {
+      for (const threads of THREADS[numerics]) {
         using model = await loadModel(bytes, { kernels, threads, numerics });
         using session = model.createSession();
         const rows = await allLogits(session, ids);
@@ -279,13 +287,17 @@ async function expectRight(bytes: Bytes): Promise<void> {
 }
 
 describe('architecture llama', () => {
-  test.each(LLAMA)('%s: every node and the logits are those of f64', { timeout: 60_000 }, async (_, options) => {
-    const bytes = await makeModel(options);
-    expect(checkModel(await openGguf(bytes))).toMatchObject({ problems: [], warnings: [] });
-    await expectRight(bytes);
-  });
+  test.each([...MODELS, ...OWN_HEADS])(
+    '%s: every node and the logits are those of f64',
+    { timeout: 60_000 },
+    async (_, options) => {
+      const bytes = await makeModel(options);
+      expect(checkModel(await openGguf(bytes))).toMatchObject({ problems: [], warnings: [] });
+      await expectRight(bytes);
+    },
+  );
 
-  test.each(LLAMA)(
+  test.each(MODELS)(
     '%s: the same bits from all kernels and 1, 2 and 3 threads',
     { timeout: 60_000 },
     async (_, options) => {
@@ -317,6 +329,74 @@ describe('architecture llama', () => {
       }),
     );
     expect(digests[0]).toBe(digests[1]);
+  });
+
+  // F32 and F16 products of one row have another order than those of several.
+  test.each(TYPES)('%s: a prompt that keeps a prefix has the bits of one that does not', async (type) => {
+    using model = await loadModel(await makeModel({ linear: type, embedding: embeddingFor(type) }), { threads: 1 });
+    const prompt = [...IDS, 9, 8, 7, 60];
+    using fresh = model.createSession();
+    const row = digest(await fresh.prompt(prompt));
+    const next = digest(await fresh.evaluate([5]));
+    for (const before of [1, 2, 4, 9]) {
+      using session = model.createSession();
+      await session.prompt([...prompt.slice(0, before), 33]);
+      for (const id of [1, 2]) await session.evaluate([id]);
+      expect(session.reusable(prompt)).toBe(Math.min(before, prompt.length - 2));
+      expect(digest(await session.prompt(prompt))).toBe(row);
+      expect(digest(await session.evaluate([5]))).toBe(next);
+    }
+    // Ids that were evaluated alone are not kept, because they have other bits.
+    using alone = model.createSession();
+    for (const id of prompt) await alone.evaluate([id]);
+    expect(alone.reusable(prompt)).toBe(0);
+    expect(digest(await alone.prompt(prompt))).toBe(row);
+  });
+
+  test('a saved session is not one of the same bytes under another name', async () => {
+    const options = { linear: 'F32', embedding: 'F32', biases: true, scales: true } as const;
+    const bytes = await makeModel(options);
+    using model = await loadModel(bytes, { threads: 1 });
+    using session = model.createSession();
+    await session.prompt(IDS);
+    const saved = session.save();
+    expect(model.restoreSession(saved).ids()).toEqual(IDS);
+    for (const [tensor, at] of [
+      ['blk.1.attn_k.bias', 4],
+      ['blk.1.ffn_up.scale', 0],
+    ] as const) {
+      const changed = bytes.slice();
+      const { offsetBytes } = (await openGguf(changed)).tensors.get(tensor)!;
+      new DataView(changed.buffer).setFloat32(offsetBytes + at, 0.125, true);
+      using other = await loadModel(changed, { threads: 1 });
+      expect(() => other.restoreSession(saved)).toThrow(expect.objectContaining({ code: 'ENGINE_SESSION_MISMATCH' }));
+    }
+  });
+
+  test('the screened head is made of an F16 head of its own', async () => {
+    const bytes = await makeModel({ linear: 'Q8_0', embedding: 'F32', output: 'F16' });
+    using model = await loadModel(bytes, { threads: 1, head: 'screened' });
+    using exact = model.createSession();
+    using screened = model.createSession({ head: 'screened', topK: 5 });
+    const row = await exact.prompt(IDS);
+    const { ids, logits } = await screened.prompt(IDS);
+    const largest = [...row.keys()].toSorted((a, b) => row[b]! - row[a]! || a - b).slice(0, 5);
+    expect([...ids]).toEqual(largest);
+    expect([...logits]).toEqual(largest.map((id) => row[id]));
+  });
+
+  test.each([
+    ['token_embd.weight', { linear: 'F16', embedding: 'Q8_0' }],
+    ['output.weight', { linear: 'F16', embedding: 'F16', output: 'BF16' }],
+  ] as const)('and not of another: %s', async (name, options) => {
+    const bytes = await makeModel(options);
+    const { problems } = checkModel(await openGguf(bytes), { head: 'screened' });
+    expect(problems).toMatchObject([{ code: 'ENGINE_NO_SCREEN', tensors: [name] }]);
+    await expect(loadModel(bytes, { head: 'screened' })).rejects.toMatchObject({ code: 'ENGINE_NO_SCREEN' });
+    using model = await loadModel(bytes, { threads: 1 });
+    expect(() => model.createSession({ head: 'screened' })).toThrow(
+      expect.objectContaining({ code: 'ENGINE_NO_SCREEN' }),
+    );
   });
 
   test('a head of its own is used', { timeout: 60_000 }, async () => {

@@ -74,7 +74,7 @@ export async function liveLlama(options: CrossvalOptions, ours: OurModel, io: Io
     sameModel: true,
     variants: noiseModes('sequential').map((mode) => ({ name: `llama.cpp ${mode}`, side, mode })),
     view: withoutFusedTaps,
-    compareOperations: (engine) => live.compareOperations(engine),
+    ...(live.compareOperations && { compareOperations: live.compareOperations }),
   };
   const opened = opening.move();
   return { backend: 'llama', runs: [run], notInstalled: [], [Symbol.asyncDispose]: () => opened.disposeAsync() };

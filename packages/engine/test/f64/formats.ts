@@ -82,6 +82,10 @@ export function pack(type: Type, values: readonly number[]): Uint8Array {
   const [columns, bytes] = BLOCKS[type];
   const out = new Uint8Array((values.length / columns) * bytes);
   const view = new DataView(out.buffer);
+  if (columns === 1) {
+    for (let i = 0; i < values.length; i++) packElement(type, values[i]!, view, i * bytes);
+    return out;
+  }
   for (let i = 0; i < values.length / columns; i++) {
     const block = values.slice(i * columns, (i + 1) * columns);
     packBlock(type, block, view, i * bytes);
@@ -89,21 +93,23 @@ export function pack(type: Type, values: readonly number[]): Uint8Array {
   return out;
 }
 
-function packBlock(type: Exclude<Type, 'I2_S'>, block: readonly number[], view: DataView, at: number): void {
+function packElement(type: Type, x: number, view: DataView, at: number): void {
+  if (type === 'F32') view.setFloat32(at, x, true);
+  else if (type === 'F16') view.setUint16(at, halfBits(x), true);
+  else {
+    SCRATCH.setFloat32(0, toBrainHalf(x));
+    view.setUint16(at, SCRATCH.getUint16(0), true);
+  }
+}
+
+const SCRATCH = new DataView(new ArrayBuffer(4));
+
+function packBlock(type: Type, block: readonly number[], view: DataView, at: number): void {
   const largest = largestOf(block);
   const set = (offset: number, byte: number): void => view.setUint8(at + offset, byte);
   const or = (offset: number, bits: number): void => set(offset, view.getUint8(at + offset) | bits);
   const limited = (x: number, low: number, high: number): number => Math.min(high, Math.max(low, even(x) || 0));
   switch (type) {
-    case 'F32':
-      return view.setFloat32(at, block[0]!, true);
-    case 'F16':
-      return view.setUint16(at, halfBits(block[0]!), true);
-    case 'BF16': {
-      const scratch = new DataView(new ArrayBuffer(4));
-      scratch.setFloat32(0, toBrainHalf(block[0]!));
-      return view.setUint16(at, scratch.getUint16(0), true);
-    }
     case 'Q8_0': {
       const d = toHalf(largest / 127);
       view.setUint16(at, halfBits(d), true);
@@ -187,11 +193,9 @@ function unpackElement(type: string, view: DataView, at: number, c: number): num
       return view.getFloat32(at, true);
     case 'F16':
       return halfOf(view, at);
-    case 'BF16': {
-      const scratch = new DataView(new ArrayBuffer(4));
-      scratch.setUint16(0, view.getUint16(at, true));
-      return scratch.getFloat32(0);
-    }
+    case 'BF16':
+      SCRATCH.setUint32(0, view.getUint16(at, true) << 16);
+      return SCRATCH.getFloat32(0);
     case 'Q8_0':
       return view.getInt8(at + 2 + c) * halfOf(view, at);
     case 'Q4_0':

@@ -32,10 +32,11 @@ export async function readModel(gguf: GgufFile): Promise<F64Model> {
   return { tensors, architecture, number };
 }
 
-export function rows(tensor: F64Tensor): number[][] {
-  const columns = tensor.shape.at(-1)!;
-  const list = Array.from(tensor.values);
-  return Array.from({ length: list.length / columns }, (_, row) => list.slice(row * columns, (row + 1) * columns));
+export function rows({ shape, values }: F64Tensor): number[][] {
+  const columns = shape.at(-1)!;
+  return Array.from({ length: values.length / columns }, (_, row) => [
+    ...values.subarray(row * columns, (row + 1) * columns),
+  ]);
 }
 
 export function tensorOf(model: F64Model, name: string): F64Tensor {
@@ -44,30 +45,37 @@ export function tensorOf(model: F64Model, name: string): F64Tensor {
   return tensor;
 }
 
-/** Sums of `term(weight, value)` over the columns: [x.length, rows of the matrix]. */
-export function sums(
-  { shape, values }: F64Tensor,
-  x: Rows,
-  term: (weight: number, value: number) => number,
-): number[][] {
+/** Products with the rows of a matrix, and the sums of their terms' magnitudes: each [x.length, rows of the matrix]. */
+export function products({ shape, values }: F64Tensor, x: Rows): { sums: number[][]; magnitudes: number[][] } {
   const [count, columns] = shape as [number, number];
-  return x.map((row) => {
-    const out: number[] = [];
+  const result: { sums: number[][]; magnitudes: number[][] } = { sums: [], magnitudes: [] };
+  for (const list of x) {
+    const row = Float64Array.from(list);
+    const sums = new Float64Array(count);
+    const magnitudes = new Float64Array(count);
     for (let m = 0, at = 0; m < count; m++) {
       let total = 0;
-      for (let c = 0; c < columns; c++) total += term(values[at++]!, row[c]!);
-      out.push(total);
+      let magnitude = 0;
+      for (let c = 0; c < columns; c++) {
+        const term = values[at++]! * row[c]!;
+        total += term;
+        magnitude += Math.abs(term);
+      }
+      sums[m] = total;
+      magnitudes[m] = magnitude;
     }
-    return out;
-  });
+    result.sums.push([...sums]);
+    result.magnitudes.push([...magnitudes]);
+  }
+  return result;
 }
 
 /** Products with `name.weight`, times `name.scale`, plus `name.bias`. */
 function linear(model: F64Model, name: string, x: Rows): number[][] {
   const scale = model.tensors.get(`${name}.scale`)?.values[0] ?? 1;
   const bias = model.tensors.get(`${name}.bias`)?.values;
-  const products = sums(tensorOf(model, `${name}.weight`), x, (weight, value) => weight * value);
-  return products.map((row) => row.map((product, m) => scale * product + (bias?.[m] ?? 0)));
+  const { sums } = products(tensorOf(model, `${name}.weight`), x);
+  return sums.map((row) => row.map((product, m) => scale * product + (bias?.[m] ?? 0)));
 }
 
 export function norm(model: F64Model, name: string, x: Rows): number[][] {
