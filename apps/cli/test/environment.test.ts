@@ -62,7 +62,10 @@ test('everything is the same twice and with 1, 2 and 3 threads', { timeout: 60_0
       const { environment, kernels, ...rest } = JSON.parse((await bittern(argv, { env })).stdout);
       expect(environment).toEqual(env);
       expect(kernels.threads).toBe(Number(threads));
-      const counts = kernels.counters.map((counter: KernelCounter) => ({ ...counter, nanoseconds: 0 }));
+      // Which form of a ternary product runs is chosen by its speed.
+      const counts = kernels.counters.map(({ id, calls, rows, elements, bytes }: KernelCounter) => {
+        return { operation: id.replace(/_(relaxed|simd128).*/, ''), calls, rows, elements, bytes };
+      });
       digests.push({ ...rest, counts });
     }
     const { meanNll } = JSON.parse((await bittern(['score', '-m', MODEL, text, '--json'], { env })).stdout);
@@ -71,5 +74,5 @@ test('everything is the same twice and with 1, 2 and 3 threads', { timeout: 60_0
     const { ids, generated, text: answer, logprobs, stop } = await run(env, ...options);
     documents.push({ ids, generated, answer, logprobs, stop, digests, meanNll, chat: chat.stdout });
   }
-  expect(new Set(documents.map((document) => JSON.stringify(document))).size).toBe(1);
+  for (const document of documents) expect(document).toEqual(documents[0]);
 });

@@ -199,7 +199,7 @@ function clearing(plain: WasmKernels, cell: number, what: 'keys' | 'values'): Pa
 /** Tables of sines and cosines, and the positions they are looked up at, changed. */
 function rotating(plain: WasmKernels, angle: (position: number) => number): Partial<WasmKernels> {
   return {
-    ropeTable(begin, end, headDim, ratio, cosines, sines) {
+    ropeTable(begin, end, headDim, ratio, _factors, cosines, sines) {
       const half = headDim / 2;
       for (let position = begin; position < end; position++) {
         let theta = angle(position);
@@ -557,7 +557,11 @@ export const FAULTS: readonly Fault[] = [
   {
     name: 'one row of the head is not rounded to f16',
     mode: 'sequential',
-    kernels: () => ({ roundToF16() {} }),
+    kernels: (plain) => ({
+      roundToF16(source, count, out) {
+        plain.memory.f32(out, count).set(plain.memory.f32(source, count));
+      },
+    }),
     rung: 'first-logit',
     tap: 'result_output#0',
     cause: 'f16-rounding',
