@@ -26,13 +26,18 @@ function allocated(): { readonly heap: number; readonly buffers: number } {
 }
 
 const TOKENS = 400;
+const ROUNDS = 5;
 
-/** What evaluating one token allocates, on the average of many. */
+/**
+ * What evaluating one token allocates: the average of many, in the rounds with the least and with the most. What V8 allocates
+ * for itself, when it compiles for instance, does not come in every round; what a token needs does. A buffer that is freed
+ * within a round is not seen in it.
+ */
 async function bytesPerToken(
   bytes: Uint8Array<ArrayBuffer>,
   contextLength: number,
   withInto: boolean,
-): Promise<number> {
+): Promise<{ readonly least: number; readonly most: number; readonly layers: number }> {
   using model = await loadModel(bytes);
   using session = model.createSession({ contextLength });
   const into = new Float32Array(model.config.vocabSize);
@@ -41,25 +46,33 @@ async function bytesPerToken(
     for (let token = 0; token < count; token++) await session.evaluate([token], withInto ? { into } : {});
   };
   await evaluate(TOKENS); // compiled, and whatever is made once
-  await collect();
-  const before = allocated();
-  await evaluate(TOKENS);
-  const after = allocated();
-  return (after.heap - before.heap + Math.max(0, after.buffers - before.buffers)) / TOKENS;
+  const rounds: number[] = [];
+  for (let round = 0; round < ROUNDS; round++) {
+    await collect();
+    const before = allocated();
+    await evaluate(TOKENS);
+    const after = allocated();
+    rounds.push((after.heap - before.heap + Math.max(0, after.buffers - before.buffers)) / TOKENS);
+  }
+  return { least: Math.min(...rounds), most: Math.max(...rounds), layers: model.config.blockCount };
 }
 
-// The storyteller has eight times the vocabulary of the tiny model and twice the layers. What a token allocates is the
+// The storyteller has eight times the vocabulary of the tiny model and more layers. What a token allocates is the
 // bookkeeping of its calls: a promise, a generator, for each layer the names of its nodes. Nothing of the size of a row, a
 // matrix or a cache.
-test('a token allocates nothing that grows with the model', { timeout: 60_000 }, async () => {
-  const storyteller = RECORDED.find(({ name }) => name === 'storyteller')!;
-  const small = await bytesPerToken(tinyBytes(), 1024, true);
-  const large = await bytesPerToken(readBytes(storyteller.model), 512, true);
-  const rowBytes = 4 * 4096;
-  expect(large).toBeLessThan(small + rowBytes / 4);
-  // The measurement sees a row: without `into` there is one for each token.
-  expect(await bytesPerToken(readBytes(storyteller.model), 512, false)).toBeGreaterThan(rowBytes);
-});
+test(
+  'a token allocates nothing that grows with the model but by the count of its layers',
+  { timeout: 60_000 },
+  async () => {
+    const storyteller = readBytes(RECORDED.find(({ name }) => name === 'storyteller')!.model);
+    const small = await bytesPerToken(tinyBytes(), 1024, true);
+    const large = await bytesPerToken(storyteller, 512, true);
+    const bound = (small.least * large.layers) / small.layers;
+    expect(large.least).toBeLessThan(bound);
+    // The measurement sees a row: without `into` there is one of logits for each token.
+    expect((await bytesPerToken(storyteller, 512, false)).most).toBeGreaterThan(bound);
+  },
+);
 
 test('ten thousand tokens in many sessions leave nothing behind', { timeout: 120_000 }, async () => {
   using model = await loadModel(tinyBytes());
