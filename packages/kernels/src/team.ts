@@ -23,7 +23,7 @@ export interface TeamExports extends KernelExports {
 }
 
 const PROGRAM_WORDS = 1 << 16;
-const TEAM_BYTES = 256; // shared words of assembly/team.ts
+const TEAM_BYTES = 320; // shared words of assembly/team.ts
 const MESSAGE_BYTES = 1024; // and behind them the reason of a thread that failed
 
 // Byte offsets from the team's address, as in assembly/team.ts
