@@ -1,12 +1,10 @@
 import type { KernelCounter } from '@bittern/kernels';
+import { interleave, Limits, median, summarize, type Turn } from '@bittern/measure';
 import { sumOf } from './counted.ts';
 import type { CommonOptions, MachineOptions } from './options.ts';
 import { environment } from './environment.ts';
-import { interleave, type Turn } from './interleave.ts';
 import type { Io } from './io.ts';
-import { Limits } from './limits.ts';
 import { type BenchDocument, type LimitName, type LimitsRow, noiseOf, type ResultRow, textOf } from './report.ts';
-import { median, summarize } from './statistics.ts';
 
 /** Something whose speed is measured. */
 export interface Subject {

@@ -1,6 +1,6 @@
 import type { KernelCounter } from '@bittern/kernels';
+import type { Summary } from '@bittern/measure';
 import type { Environment } from './environment.ts';
-import type { Summary } from './statistics.ts';
 
 /** What the machine can give, at a number of threads, measured in the same run. */
 export interface LimitsRow {

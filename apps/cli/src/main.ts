@@ -1,4 +1,5 @@
 import { Command, CommanderError } from 'commander';
+import { addBenchmarkCommand } from './commands/benchmark.ts';
 import { addCompatCheckCommand } from './commands/compat-check.ts';
 import { addCrossvalCommand } from './commands/crossval.ts';
 import { addFetchCppCommand } from './commands/fetch-cpp.ts';
@@ -8,6 +9,7 @@ import { addPreflightCommand } from './commands/preflight.ts';
 import { addRunCommand } from './commands/run.ts';
 import { addSetupCppAutoCommand } from './commands/setup-cpp-auto.ts';
 import { addTokenizeCommand } from './commands/tokenize.ts';
+import { addVerifyReceiptCommand } from './commands/verify-receipt.ts';
 import { codeOf, messageOf } from './errors.ts';
 import { EXIT_CODES, EXIT_CODES_HELP, type ExitCode, exitCodeOf } from './exit-codes.ts';
 import type { Io } from './io.ts';
@@ -46,6 +48,8 @@ export async function main(argv: readonly string[], io: Io): Promise<ExitCode> {
   addInspectCommand(program, io, setExitCode);
   addCompatCheckCommand(program, io, setExitCode);
   addCrossvalCommand(program, io, setExitCode);
+  addBenchmarkCommand(program, io);
+  addVerifyReceiptCommand(program, io, setExitCode);
   addPreflightCommand(program, io, setExitCode);
   addSetupCppAutoCommand(program, io);
   addFetchCppCommand(program, io, setExitCode);

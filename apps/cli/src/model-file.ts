@@ -3,6 +3,7 @@ import { createReadStream } from 'node:fs';
 import { type HeadKind, type I2sLayout, loadModel, type Model, type Numerics, type Tl1Kernel } from '@bittern/engine';
 import { type GgufDialectName, type GgufFile, type GgufSource, openGguf, openUrl } from '@bittern/gguf-parser';
 import { openFile } from '@bittern/gguf-parser/node';
+import type { KernelVariant } from '@bittern/kernels';
 import { inFile, UnusableFileError, UsageError } from './errors.ts';
 import type { Io } from './io.ts';
 import { ProgressLine, warn } from './output.ts';
@@ -17,6 +18,8 @@ export interface LoadOptions {
   readonly threads: number | 'auto';
   /** Default `exact`. */
   readonly head?: HeadKind;
+  /** Default `auto`. */
+  readonly kernels?: KernelVariant | 'auto';
 }
 
 /** A GGUF file that is open: its header is read, tensors are not. */
@@ -72,7 +75,7 @@ export async function openModelFile(path: string, io: Io): Promise<ModelFile> {
   const file = await openGgufFile(path, io);
   return {
     ...file,
-    async load(numerics, { layout, tl1Tiling, tl1Kernel, threads, head = 'exact' }) {
+    async load(numerics, { layout, tl1Tiling, tl1Kernel, threads, head = 'exact', kernels = 'auto' }) {
       const tilings = await readTl1Tiling(tl1Tiling);
       using progress = new ProgressLine(io);
       try {
@@ -83,6 +86,7 @@ export async function openModelFile(path: string, io: Io): Promise<ModelFile> {
           tl1Kernel,
           threads,
           head,
+          kernels,
           revectorize: true, // on Node 24 and newer, if its self-test passes
           signal,
           onWarning,
