@@ -65,7 +65,7 @@ export function subjectsOf({
   kernels,
 }: Pick<ReceiptPredicate, 'model' | 'tokenizer' | 'kernels'>): ReceiptSubject[] {
   return [
-    ...model.files.map(({ name, sha256 }) => subject('model', name, sha256)),
+    ...model.files.map((file) => subject('model', file.name, file.sha256)),
     subject('tokenizer', tokenizer.name, tokenizer.sha256),
     subject('kernels', kernels.binary, kernels.sha256),
   ];

@@ -5,7 +5,7 @@ import { performance } from 'node:perf_hooks';
 import { fileURLToPath } from 'node:url';
 import type { HeadKind, Numerics } from '@bittern/engine';
 import { Limits, type LimitsSample, type Summary, summarize, quantile } from '@bittern/measure';
-import { type ReceiptContent, sealReceipt } from '@bittern/receipts';
+import { sealReceipt } from '@bittern/receipts';
 import { signReceipt } from '@bittern/receipts/node';
 import { modelUrl } from '@bittern/storyteller';
 import { type Command, InvalidArgumentError, Option } from 'commander';
@@ -28,12 +28,11 @@ import {
   wholeNumber,
 } from '../options.ts';
 import { ProgressLine, table, writeJson } from '../output.ts';
-import { sumOfCounters } from '../receipt/counters.ts';
-import { decodeEvidence, SCREENED_TOP_K, sessionFor, type TimedRun, timedRun } from '../receipt/decode.ts';
-import { receiptHost, receiptLimits } from '../receipt/machine.ts';
+import { receiptContent } from '../receipt/content.ts';
+import { decodeEvidence, sessionFor, type TimedRun, timedRun } from '../receipt/decode.ts';
+import { receiptLimits } from '../receipt/machine.ts';
 import { modelIdentity } from '../receipt/model-identity.ts';
 import { parityWith, readRecording } from '../receipt/parity.ts';
-import { binaryOf, receiptTool } from '../receipt/tool.ts';
 import { loadTokenizer, type TokenizerSelection, warnIfForeign } from '../tokenizer-file.ts';
 
 interface BenchmarkOptions extends LoadOptions, TokenizerSelection {
@@ -145,54 +144,29 @@ async function benchmark(options: BenchmarkOptions, io: Io): Promise<void> {
     runs.push(await timedRun(model, session, task));
   }
   model.timeKernels(false);
-  if (runs.some(({ ids }) => ids.join() !== evidence.ids.join())) {
+  if (runs.some(({ times }) => times.ids.join() !== evidence.ids.join())) {
     throw new Error('Two runs decoded other ids. That must never be.');
   }
 
   if (receipt !== undefined) {
-    const sha256 = identity!.files[0]!.sha256;
-    progress.show('Comparing with the reference');
-    const parity = recording ? await parityWith(recording, model, loaded.tokenizer, sha256, io) : null;
-    const { kernelVariant: variant, kernelChoice: choice, threads, tl1Kernel = null } = model;
-    const screened = model.head === 'screened';
-    const content: ReceiptContent = {
-      created: new Date().toISOString(),
-      tool: await receiptTool(),
-      host: receiptHost(),
-      model: {
-        ...identity!,
-        layout: identity!.quantization === 'I2_S' ? options.layout : null,
-        tl1Kernel,
-        dialect: model.gguf.dialect.name,
-      },
-      tokenizer: {
-        name: loaded.source,
-        sha256: loaded.digest,
-        model: loaded.tokenizer.model,
-        pre: loaded.tokenizer.pre,
-      },
-      numerics,
-      device: 'cpu',
-      kernels: { variant, threads, gemv: choice.gemv, gemm: choice.gemm, ...(await binaryOf(variant, threads)) },
-      head: { kind: model.head, topK: screened ? SCREENED_TOP_K : null },
-      sampling: { method: 'greedy' },
+    progress.show('Writing the receipt');
+    const parity = recording && (await parityWith(recording, model, loaded.tokenizer, identity!.files[0]!.sha256, io));
+    const content = await receiptContent(model, loaded, {
+      identity: identity!,
+      layout: options.layout,
       request: { tokens, repeats: options.repeats, warmup: options.warmup },
       prompt: { text: options.prompt, ids: promptIds },
-      generated: evidence,
+      evidence,
       loadMs,
-      runs: runs.map(({ counters: _, ...times }) => times),
-      counters: {
-        prefill: sumOfCounters(runs.map(({ counters }) => counters.prefill)),
-        decode: sumOfCounters(runs.map(({ counters }) => counters.decode)),
-      },
+      runs,
       limits: receiptLimits(limits!, samples),
-      parity,
-    };
+      parity: parity ?? null,
+    });
     const sealed = await sealReceipt(content);
     await writeFile(receipt, key ? signReceipt(sealed, key) : sealed);
   }
   progress.clear();
-  const document = documentOf(path, promptIds.length, options, model.threads, runs, evidence.ids, loadMs);
+  const document = documentOf(path, promptIds.length, options, model.threads, runs, loadMs);
   await (options.json ? writeJson(io, document) : io.stdout.write(textOf(document)));
 }
 
@@ -223,15 +197,14 @@ function documentOf(
   { tokens, repeats, receipt = undefined }: BenchmarkOptions,
   threads: number,
   runs: readonly TimedRun[],
-  ids: readonly number[],
   loadMs: number,
 ): BenchmarkDocument {
   const timing = (milliseconds: readonly number[]): Timing => ({
     ...summarize(milliseconds),
     p95: quantile(milliseconds, 0.95),
   });
-  const prefill = timing(runs.map(({ prefillMs }) => prefillMs));
-  const decode = timing(runs.flatMap(({ decodeMs }) => decodeMs));
+  const prefill = timing(runs.map(({ times }) => times.prefillMs));
+  const decode = timing(runs.flatMap(({ times }) => times.decodeMs));
   return {
     model,
     threads,
@@ -240,11 +213,11 @@ function documentOf(
     repeats,
     loadMs,
     prefill,
-    firstToken: timing(runs.map(({ firstTokenMs }) => firstTokenMs)),
+    firstToken: timing(runs.map(({ times }) => times.firstTokenMs)),
     decode,
     prefillTokensPerSecond: (1000 * promptTokens) / prefill.median,
     decodeTokensPerSecond: 1000 / decode.median,
-    ids,
+    ids: runs[0]!.times.ids,
     receipt: receipt ?? null,
   };
 }

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
 import { argmax, generate, type KernelCounter, type Logits, type Model, prefill, type Session } from '@bittern/engine';
+import type { ReceiptRun } from '@bittern/receipts';
 
 /** What is decoded, greedily and past the end of text, so that each run does the same work. */
 export interface DecodeTask {
@@ -12,13 +13,7 @@ export interface DecodeTask {
 
 /** One run by the clock. */
 export interface TimedRun {
-  readonly prefillMs: number;
-  /** From the beginning until the first id is chosen. */
-  readonly firstTokenMs: number;
-  /** Of each evaluation of an id, and the choice of the next. */
-  readonly decodeMs: readonly number[];
-  readonly wallMs: number;
-  readonly ids: readonly number[];
+  readonly times: ReceiptRun;
   readonly counters: { readonly prefill: readonly KernelCounter[]; readonly decode: readonly KernelCounter[] };
 }
 
@@ -45,11 +40,7 @@ export async function timedRun(
   }
   const wallMs = performance.now() - start;
   return {
-    prefillMs: evaluated - start,
-    firstTokenMs: chosen - start,
-    decodeMs,
-    wallMs,
-    ids,
+    times: { prefillMs: evaluated - start, firstTokenMs: chosen - start, decodeMs, wallMs, ids },
     counters: { prefill: counted, decode: model.counters() },
   };
 }

@@ -1,0 +1,116 @@
+import { Ajv2020, type AnySchema } from 'ajv/dist/2020.js';
+import { describe, expect, test } from 'vitest';
+import { type ReceiptContent, RECEIPT_SCHEMA, readReceipt, sealReceipt } from '../src/index.ts';
+import { type JsonSchema, schemaFault } from '../src/json-schema.ts';
+import { EXACT, forge, type Forgery, SCREENED } from './forge.ts';
+
+const ajv = new Ajv2020({ strict: true, allowUnionTypes: true, ownProperties: true });
+const validate = ajv.compile(RECEIPT_SCHEMA as AnySchema);
+
+test('a validator of JSON Schema by others takes the schema and the receipts', () => {
+  for (const bytes of [EXACT, SCREENED]) {
+    const value: unknown = JSON.parse(bytes.toString());
+    expect(validate(value), JSON.stringify(validate.errors)).toBe(true);
+    expect(schemaFault(RECEIPT_SCHEMA, value)).toBeUndefined();
+  }
+});
+
+/** In place of each value in turn. */
+const STRANGE: readonly unknown[] = [
+  null,
+  true,
+  '',
+  'x',
+  0,
+  1,
+  -1,
+  0.5,
+  2 ** 31,
+  2 ** 53,
+  1e300,
+  [],
+  [1],
+  {},
+  { x: 1 },
+];
+
+test('it and ours agree on every value in every place', () => {
+  const value: unknown = JSON.parse(EXACT.toString());
+  let rejected = 0;
+  const visit = (holder: Record<string, unknown>, key: string): void => {
+    const own = holder[key];
+    for (const strange of STRANGE) {
+      holder[key] = strange;
+      const fault = schemaFault(RECEIPT_SCHEMA, value);
+      expect(fault === undefined, `${key} = ${JSON.stringify(strange)}: ${fault}`).toBe(validate(value));
+      if (fault !== undefined) rejected++;
+    }
+    holder[key] = own;
+    if (typeof own !== 'object' || own === null) return;
+    // Of long lists the first two items will do.
+    const keys = Array.isArray(own) ? Object.keys(own).slice(0, 2) : Object.keys(own);
+    for (const inner of keys) visit(own as Record<string, unknown>, inner);
+  };
+  for (const key of Object.keys(value as object)) visit(value as Record<string, unknown>, key);
+  expect(rejected).toBeGreaterThan(2000);
+});
+
+test('the published file is what is exported', async () => {
+  const published = await import('@bittern/receipts/receipt-v1.schema.json', { with: { type: 'json' } });
+  expect(published.default).toEqual(RECEIPT_SCHEMA);
+});
+
+test('the schema has no keyword that our validator does not know', () => {
+  const known = new Set([
+    ...['$ref', 'anyOf', 'type', 'const', 'enum', 'required', 'properties', 'additionalProperties', 'items'],
+    ...['minItems', 'maxItems', 'minimum', 'maximum', 'exclusiveMinimum', 'minLength', 'maxLength', 'pattern'],
+  ]);
+  const notes = new Set(['$schema', '$id', 'title', 'description', '$defs']);
+  let schemas = 0;
+  const walk = (schema: JsonSchema): void => {
+    schemas++;
+    for (const keyword of Object.keys(schema)) expect(known.has(keyword) || notes.has(keyword), keyword).toBe(true);
+    // Ours ignores what stands beside a $ref, and knows no additionalProperties but false.
+    if (schema.$ref !== undefined) expect(Object.keys(schema)).toEqual(['$ref']);
+    if (schema.type === 'object') expect(schema.additionalProperties).toBe(false);
+    const inner = [schema.$defs, schema.properties].flatMap((group) => Object.values(group ?? {}));
+    for (const part of [...inner, ...(schema.anyOf ?? []), ...(schema.items ? [schema.items] : [])]) walk(part);
+  };
+  walk(RECEIPT_SCHEMA);
+  expect(schemas).toBeGreaterThan(100);
+});
+
+/** What the producer had, of a receipt. */
+function contentOf(bytes: Buffer): ReceiptContent {
+  const { version: _version, digest: _digest, ...content } = (JSON.parse(bytes.toString()) as Forgery).predicate;
+  const { text, ids } = content.prompt;
+  const { ids: generated, logitsSha256 } = content.generated;
+  return { ...content, prompt: { text, ids }, generated: { ids: generated, logitsSha256 } };
+}
+
+describe('on writing', () => {
+  test('the same content gives the same bytes', async () => {
+    expect(Buffer.from(await sealReceipt(contentOf(EXACT))).toString()).toBe(EXACT.toString());
+  });
+
+  test.each<[string, (content: any) => void]>([
+    // eslint-disable-line typescript/no-explicit-any
+    ['NaN', (content) => (content.runs[0].prefillMs = Number.NaN)],
+    ['an infinity', (content) => (content.runs[0].decodeMs[0] = Infinity)],
+    ['undefined', (content) => (content.tool.commit = undefined)],
+    ['no runs', (content) => (content.runs = [])],
+    ['an unknown field', (content) => (content.verdict = 'pass')],
+    ['ids that are no numbers', (content) => (content.prompt.ids = ['1'])],
+  ])('%s is refused', async (_, change) => {
+    const content = contentOf(EXACT);
+    change(content);
+    await expect(sealReceipt(content)).rejects.toMatchObject({ name: 'ReceiptError', code: 'RECEIPTS_INVALID' });
+  });
+});
+
+test('on reading, another version is told as such', () => {
+  const other = forge((receipt) =>
+    Object.assign(receipt, { predicateType: 'urn:bittern:receipt:v9', predicate: { ...receipt.predicate, more: 1 } }),
+  );
+  expect(() => readReceipt(other)).toThrow(/predicateType is "urn:bittern:receipt:v9", not "urn:bittern:receipt:v1"/);
+});
