@@ -5,18 +5,34 @@ import { ReceiptError } from './errors.ts';
 import type { VerifyingKey } from './gate.ts';
 import { readReceipt } from './read.ts';
 
+/** The holder of a private key. */
+export interface SigningKey {
+  /** SHA-256 of the public key (SPKI, DER). */
+  readonly id: string;
+  sign(message: Uint8Array): Uint8Array<ArrayBuffer>;
+}
+
+/**
+ * The key with which receipts are signed.
+ *
+ * @param privateKey - an ed25519 key, PEM (`openssl genpkey -algorithm ed25519`)
+ * @throws {ReceiptError} RECEIPTS_BAD_KEY
+ */
+export function signingKey(privateKey: string | Uint8Array): SigningKey {
+  const key = keyOf(privateKey, createPrivateKey, 'private');
+  return { id: keyIdOf(createPublicKey(key)), sign: (message) => new Uint8Array(sign(null, message, key)) };
+}
+
 /**
  * Signs a receipt: a DSSE envelope around its canonical bytes.
  *
- * @param receipt - as {@link sealReceipt} made it
- * @param privateKey - an ed25519 key, PEM (`openssl genpkey -algorithm ed25519`)
- * @throws {ReceiptError} RECEIPTS_BAD_KEY, RECEIPTS_INVALID and others of {@link readReceipt}
+ * @param receipt - as `sealReceipt` made it
+ * @throws {ReceiptError} as {@link readReceipt}
  */
-export function signReceipt(receipt: Uint8Array, privateKey: string | Uint8Array): Uint8Array {
-  const key = keyOf(privateKey, createPrivateKey, 'private');
+export function signReceipt(receipt: Uint8Array, key: SigningKey): Uint8Array<ArrayBuffer> {
   const payload = new TextEncoder().encode(canonicalJson(readReceipt(receipt).statement));
-  const signature = new Uint8Array(sign(null, signedBytes(payload), key));
-  return new TextEncoder().encode(envelopeJson({ payload, signature, keyId: keyIdOf(createPublicKey(key)) }));
+  const signature = key.sign(signedBytes(payload));
+  return new TextEncoder().encode(envelopeJson({ payload, signature, keyId: key.id }));
 }
 
 /**

@@ -124,7 +124,8 @@ describe('against the schema', () => {
       const keys = Array.isArray(value) ? ['0'] : Object.keys(value);
       for (const key of keys) await walk([...path, key], (value as Record<string, unknown>)[key]);
       if (Array.isArray(value)) return;
-      const at = (receipt: Forgery): object => path.reduce((part: any, key) => part[key], receipt) as object; // eslint-disable-line typescript/no-explicit-any
+      const at = (receipt: object): object =>
+        path.reduce((part, key) => (part as Record<string, object>)[key]!, receipt);
       for (const key of keys) {
         fields++;
         await expectRejected(
@@ -147,15 +148,7 @@ describe('another text of the same', () => {
   const value: Forgery = JSON.parse(text);
   test.each([
     ['indented', JSON.stringify(value, null, 2)],
-    [
-      'keys in another order',
-      JSON.stringify({
-        predicateType: value.predicateType,
-        subject: value.subject,
-        predicate: value.predicate,
-        _type: value._type,
-      }),
-    ],
+    ['keys in another order', JSON.stringify(Object.fromEntries(Object.entries(value).toReversed()))],
     ['a key twice, first with another value', text.replace('"device":"cpu"', '"device":"gpu","device":"cpu"')],
     ['a number in another form', text.replace('"warmup":1', '"warmup":1.0')],
     ['a letter in another form', text.replace('"Once', '"\\u004fnce')],
@@ -318,7 +311,7 @@ describe('sealed again', () => {
     ['limits of another run', ['limits'], (_, p) => p.limits.reads[1]!.ms.pop()],
     ['a memory that is faster than the cache', ['limits'], (_, p) => (p.limits.reads[1]!.ms = [0.001, 0.001])],
     ['a buffer that was not read', ['limits'], (_, p) => (p.limits.reads[1]!.bytes = 1024)],
-    ['buffers out of order', ['limits', 'rates'], (_, p) => p.limits.reads.reverse()],
+    ['buffers out of order', ['limits', 'rates'], (_, p) => (p.limits.reads = p.limits.reads.toReversed())],
     ['a cache that no machine has', ['limits'], (_, p) => (p.limits.reads[0]!.ms = [0.001, 0.001])],
     ['arithmetic that no machine has', ['limits'], (_, p) => (p.limits.dots[0]!.ms = [0.001, 0.001])],
 
@@ -410,14 +403,16 @@ describe('sealed again', () => {
 
   test('every count of every kernel, by one', async () => {
     const { counters }: Forgery['predicate'] = JSON.parse(EXACT.toString()).predicate;
+    const passed: string[] = [];
     for (const phase of ['prefill', 'decode'] as const) {
       for (const [index, { id }] of counters[phase].entries()) {
         for (const field of ['calls', 'rows', 'elements', 'bytes'] as const) {
           const report = await verifyReceipt(forge((_, p) => (p.counters[phase][index]![field] += 1)));
-          expect(failedGates(report), `${id} ${field}`).toContain('counts');
+          if (!failedGates(report).includes('counts')) passed.push(`${id} ${field}`);
         }
       }
     }
+    expect(passed).toEqual([]);
   });
 
   test('digests of ids and text that are not theirs', async () => {

@@ -1,7 +1,7 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { ReceiptError, verifyReceipt } from '../src/index.ts';
-import { signReceipt, verifyingKey } from '../src/node.ts';
+import { signingKey, signReceipt, verifyingKey } from '../src/node.ts';
 import { EXACT, failedGates, forge } from './forge.ts';
 
 function keys(): { readonly privateKey: string; readonly publicKey: string } {
@@ -19,7 +19,7 @@ interface Envelope {
 
 const ours = keys();
 const key = verifyingKey(ours.publicKey);
-const signed = signReceipt(EXACT, ours.privateKey);
+const signed = signReceipt(EXACT, signingKey(ours.privateKey));
 
 function changed(change: (envelope: Envelope) => void): Uint8Array {
   const envelope: Envelope = JSON.parse(Buffer.from(signed).toString());
@@ -46,11 +46,13 @@ test('without a key, a signature says nothing', async () => {
 describe('rejected by the signature', () => {
   test.each<[string, () => Uint8Array]>([
     ['not signed', () => EXACT],
-    ['signed by another key', () => signReceipt(EXACT, keys().privateKey)],
+    ['signed by another key', () => signReceipt(EXACT, signingKey(keys().privateKey))],
     [
       "signed by another key, with our key's id",
       () => {
-        const { signatures }: Envelope = JSON.parse(Buffer.from(signReceipt(EXACT, keys().privateKey)).toString());
+        const { signatures }: Envelope = JSON.parse(
+          Buffer.from(signReceipt(EXACT, signingKey(keys().privateKey))).toString(),
+        );
         return changed((envelope) => (envelope.signatures[0]!.sig = signatures[0]!.sig));
       },
     ],
@@ -106,7 +108,7 @@ test.each([
     }).publicKey,
   ],
 ])('%s is refused', (_, pem) => {
-  for (const use of [() => verifyingKey(pem), () => signReceipt(EXACT, pem)]) {
+  for (const use of [() => verifyingKey(pem), () => signingKey(pem)]) {
     expect(use).toThrow(ReceiptError);
     expect(use).toThrow(expect.objectContaining({ code: 'RECEIPTS_BAD_KEY' }));
   }

@@ -5,14 +5,14 @@ import { performance } from 'node:perf_hooks';
 import { fileURLToPath } from 'node:url';
 import type { HeadKind, Numerics } from '@bittern/engine';
 import { Limits, type LimitsSample, type Summary, summarize, quantile } from '@bittern/measure';
-import { sealReceipt } from '@bittern/receipts';
-import { signReceipt } from '@bittern/receipts/node';
+import { type ModelEvidence, sealReceipt } from '@bittern/receipts';
+import { type SigningKey, signingKey, signReceipt } from '@bittern/receipts/node';
 import { modelUrl } from '@bittern/storyteller';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { UsageError } from '../errors.ts';
+import { inFile, UsageError } from '../errors.ts';
 import { EXIT_CODES_HELP } from '../exit-codes.ts';
 import type { Io } from '../io.ts';
-import { type LoadOptions, openModelFile } from '../model-file.ts';
+import { type LoadOptions, type ModelFile, openModelFile } from '../model-file.ts';
 import {
   headOption,
   jsonOption,
@@ -32,7 +32,7 @@ import { receiptContent } from '../receipt/content.ts';
 import { decodeEvidence, sessionFor, type TimedRun, timedRun } from '../receipt/decode.ts';
 import { receiptLimits } from '../receipt/machine.ts';
 import { modelIdentity } from '../receipt/model-identity.ts';
-import { parityWith, readRecording } from '../receipt/parity.ts';
+import { type ParityReference, parityReference, parityWith } from '../receipt/parity.ts';
 import { loadTokenizer, type TokenizerSelection, warnIfForeign } from '../tokenizer-file.ts';
 
 interface BenchmarkOptions extends LoadOptions, TokenizerSelection {
@@ -100,46 +100,39 @@ ${EXIT_CODES_HELP}`,
 }
 
 async function benchmark(options: BenchmarkOptions, io: Io): Promise<void> {
-  const { model: path = fileURLToPath(modelUrl), tokens, numerics, receipt } = options;
-  if (receipt === undefined && (options.key ?? options.reference) !== undefined) {
-    throw new UsageError('--key and --reference are for a receipt: give --receipt FILE, too.');
-  }
-  // Before all that takes long
-  if (receipt !== undefined) await access(dirname(receipt), constants.W_OK);
-  const key = options.key === undefined ? undefined : await readFile(options.key);
-  const recording = options.reference === undefined ? undefined : await readRecording(options.reference);
-
+  const { model: path = fileURLToPath(modelUrl), tokens, numerics, repeats, warmup } = options;
   await using file = await openModelFile(path, io);
   const loaded = await loadTokenizer(file, options, io);
-  const identity = receipt === undefined ? undefined : await modelIdentity(file, io);
+  const plan = await receiptPlan(file, options, io);
   const promptIds = loaded.tokenizer.encode(options.prompt);
+  if (promptIds.length === 0) throw new UsageError('the prompt has no tokens. Give another --prompt.');
   const loadStart = performance.now();
   using model = await file.load(numerics, options);
   const loadMs = performance.now() - loadStart;
   warnIfForeign(loaded, model.config.vocabSize, io);
-  const task = { promptIds, tokens, signal: io.signal };
-  const room = model.config.contextLength - promptIds.length;
-  if (promptIds.length === 0) throw new UsageError('the prompt has no tokens. Give another --prompt.');
-  if (tokens > room + 1) {
+  const { contextLength } = model.config;
+  if (promptIds.length + tokens - 1 > contextLength) {
     throw new UsageError(
-      `${tokens} tokens after ${promptIds.length} of the prompt do not fit: the context holds ${model.config.contextLength}.`,
+      `${tokens} tokens after ${promptIds.length} of the prompt do not fit: the context holds ${contextLength}.`,
     );
   }
 
+  const task = { promptIds, tokens, signal: io.signal };
   using session = sessionFor(model, task);
   using progress = new ProgressLine(io);
   progress.show('Warming up');
+  // The first warm-up, which takes place always: it shows which ids are right.
   const evidence = await decodeEvidence(session, task);
-  for (let run = 1; run < options.warmup; run++) await timedRun(model, session, task);
+  for (let run = 1; run < warmup; run++) await timedRun(model, session, task);
 
+  const bufferBytes = options.buffer * 2 ** 20;
+  using limits = plan && (await Limits.start({ threads: model.threads, bufferBytes }));
+  limits?.sample(); // compiles it
+  model.timeKernels(plan !== undefined);
   const runs: TimedRun[] = [];
   const samples: LimitsSample[] = [];
-  const bufferBytes = options.buffer * 2 ** 20;
-  using limits = receipt === undefined ? undefined : await Limits.start({ threads: model.threads, bufferBytes });
-  model.timeKernels(receipt !== undefined);
-  limits?.sample(); // its code is compiled now
-  for (let run = 0; run < options.repeats; run++) {
-    progress.show(`Run ${run + 1} of ${options.repeats}`);
+  for (let run = 0; run < repeats; run++) {
+    progress.show(`Run ${run + 1} of ${repeats}`);
     if (limits) samples.push(limits.sample());
     runs.push(await timedRun(model, session, task));
   }
@@ -148,26 +141,63 @@ async function benchmark(options: BenchmarkOptions, io: Io): Promise<void> {
     throw new Error('Two runs decoded other ids. That must never be.');
   }
 
-  if (receipt !== undefined) {
+  if (plan && limits) {
     progress.show('Writing the receipt');
-    const parity = recording && (await parityWith(recording, model, loaded.tokenizer, identity!.files[0]!.sha256, io));
+    const { identity, reference, key } = plan;
     const content = await receiptContent(model, loaded, {
-      identity: identity!,
+      identity,
       layout: options.layout,
-      request: { tokens, repeats: options.repeats, warmup: options.warmup },
+      request: { tokens, repeats, warmup },
       prompt: { text: options.prompt, ids: promptIds },
       evidence,
       loadMs,
       runs,
-      limits: receiptLimits(limits!, samples),
-      parity: parity ?? null,
+      limits: receiptLimits(limits, samples),
+      parity: reference ? await parityWith(reference, model, loaded.tokenizer, io) : null,
     });
     const sealed = await sealReceipt(content);
-    await writeFile(receipt, key ? signReceipt(sealed, key) : sealed);
+    await writeFile(plan.path, key ? signReceipt(sealed, key) : sealed);
   }
   progress.clear();
   const document = documentOf(path, promptIds.length, options, model.threads, runs, loadMs);
   await (options.json ? writeJson(io, document) : io.stdout.write(textOf(document)));
+}
+
+/** What a receipt needs, checked before anything takes long. */
+interface ReceiptPlan {
+  readonly path: string;
+  readonly key: SigningKey | undefined;
+  readonly identity: ModelEvidence['model'];
+  readonly reference: ParityReference | undefined;
+}
+
+async function receiptPlan(
+  file: ModelFile,
+  { receipt: path, key, reference, numerics }: BenchmarkOptions,
+  io: Io,
+): Promise<ReceiptPlan | undefined> {
+  if (path === undefined) {
+    if ((key ?? reference) === undefined) return undefined;
+    throw new UsageError('--key and --reference are for a receipt: give --receipt FILE, too.');
+  }
+  await access(dirname(path), constants.W_OK);
+  const signing = key === undefined ? undefined : await readSigningKey(key);
+  const identity = await modelIdentity(file, io);
+  const { sha256 } = identity.files[0]!;
+  return {
+    path,
+    key: signing,
+    identity,
+    reference: reference === undefined ? undefined : await parityReference(reference, sha256, numerics),
+  };
+}
+
+async function readSigningKey(path: string): Promise<SigningKey> {
+  try {
+    return signingKey(await readFile(path));
+  } catch (error) {
+    throw inFile(path, error);
+  }
 }
 
 interface Timing extends Summary {

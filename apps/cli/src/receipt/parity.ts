@@ -1,36 +1,53 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type LadderReport, openRecording, type Recording, runLadder } from '@bittern/crossval';
-import type { Model } from '@bittern/engine';
+import type { Model, Numerics } from '@bittern/engine';
 import type { ReceiptParity } from '@bittern/receipts';
 import type { Tokenizer } from '@bittern/tokenizer';
 import { engineSide } from '../engine-side.ts';
 import { inFile, NotComparedError } from '../errors.ts';
 import type { Io } from '../io.ts';
 
-/** Compares a model with the reference of its numerics in a recording, every bit, and tells what was found. */
+/** A reference that was recorded on the model. */
+export interface ParityReference {
+  readonly recording: Recording;
+  readonly id: string;
+}
+
+/** @throws NotComparedError where the recording is not of that model, or not of these numerics */
+export async function parityReference(folder: string, sha256: string, numerics: Numerics): Promise<ParityReference> {
+  const recording = await readRecording(folder);
+  if (recording.model.sha256 !== sha256) {
+    throw new NotComparedError(
+      `the recording is of ${recording.model.file} (SHA-256 ${recording.model.sha256}), the model has ${sha256}.`,
+    );
+  }
+  const reference = recording.references.find((recorded) => recorded.numerics === numerics);
+  if (reference === undefined) {
+    throw new NotComparedError(`the recording has no reference with numerics ${numerics}.`);
+  }
+  return { recording, id: reference.id };
+}
+
+/** Compares every bit with the reference's, and tells what was found. */
 export async function parityWith(
-  recording: Recording,
+  { recording, id }: ParityReference,
   model: Model,
   tokenizer: Tokenizer,
-  sha256: string,
   io: Io,
 ): Promise<ReceiptParity> {
-  const reference = recording.references.find(({ numerics }) => numerics === model.numerics);
-  if (reference === undefined)
-    throw new NotComparedError(`the recording has no reference with numerics ${model.numerics}.`);
-  using ours = engineSide(model, tokenizer, sha256);
+  using ours = engineSide(model, tokenizer, recording.model.sha256);
   const report = await runLadder({
     ours,
-    reference: recording.side(reference.id),
-    cases: recording.cases(reference.id),
+    reference: recording.side(id),
+    cases: recording.cases(id),
     exact: true,
     signal: io.signal,
   });
   return receiptParity(report);
 }
 
-export async function readRecording(folder: string): Promise<Recording> {
+async function readRecording(folder: string): Promise<Recording> {
   try {
     return await openRecording((name) => readFile(join(folder, name)));
   } catch (error) {
