@@ -10,7 +10,7 @@ export interface Envelope {
   readonly keyId: string;
 }
 
-export const PAYLOAD_TYPE = 'application/vnd.in-toto+json';
+const PAYLOAD_TYPE = 'application/vnd.in-toto+json';
 
 const BASE64: JsonSchema = { type: 'string', pattern: '^[A-Za-z0-9+/]*={0,2}$' };
 const SCHEMA: JsonSchema = {

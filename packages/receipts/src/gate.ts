@@ -19,7 +19,7 @@ export interface Gate {
 export type Outcome = Omit<GateResult, 'gate'>;
 
 /** What a gate looks at. */
-export interface Checked extends ReadReceipt {
+interface Checked extends ReadReceipt {
   readonly predicate: ReceiptStatement['predicate'];
   readonly wanted: VerifyOptions;
 }

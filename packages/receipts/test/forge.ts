@@ -45,7 +45,7 @@ export function failedGates({ gates }: VerificationReport): string[] {
   return gates.filter(({ status }) => status === 'fail').map(({ gate }) => gate);
 }
 
-export function sha256(text: string): string {
+function sha256(text: string): string {
   return createHash('sha256').update(text).digest('hex');
 }
 

@@ -60,7 +60,7 @@ export function addBenchmarkCommand(program: Command, io: Io): void {
     .option('-m, --model <file>', 'GGUF file (default: the storyteller model that comes with bittern)')
     .addOption(new Option('-n, --tokens <count>', 'tokens to generate').default(128).argParser(decodedTokens))
     .addOption(new Option('-p, --prompt <text>', 'text that is evaluated before').default(PROMPT, 'a sentence'))
-    .addOption(new Option('--repeats <count>', 'runs that count').default(5).argParser(positiveNumber))
+    .addOption(new Option('--repeats <count>', 'runs that count').default(7).argParser(positiveNumber))
     .addOption(new Option('--warmup <count>', 'runs before, which do not').default(1).argParser(wholeNumber))
     .option('--receipt <file>', 'write a receipt there: what ran, and how fast')
     .option('--key <file>', 'sign it with this ed25519 key (PEM)')
