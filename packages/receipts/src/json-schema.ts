@@ -75,7 +75,8 @@ function numberFault(
 
 function stringFault({ minLength, maxLength, pattern }: JsonSchema, value: string, path: string): string | undefined {
   if (!value.isWellFormed()) return `${path} is no Unicode text`;
-  const length = [...value].length;
+  // Characters, of which some are two code units; counted only where they are few.
+  const length = value.length > 2 * (maxLength ?? 0) ? value.length : [...value].length;
   if (minLength !== undefined && length < minLength) return `${path} has ${length} characters, fewer than ${minLength}`;
   if (maxLength !== undefined && length > maxLength) return `${path} has ${length} characters, more than ${maxLength}`;
   if (pattern !== undefined && !new RegExp(pattern, 'u').test(value)) return `${path} does not match ${pattern}`;

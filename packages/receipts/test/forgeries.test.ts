@@ -174,6 +174,17 @@ const swap: Change = ({ subject: [model, tokenizer] }) => {
   [model!.digest, tokenizer!.digest] = [tokenizer!.digest, model!.digest];
 };
 
+test('any bit of a receipt, changed', async () => {
+  for (let at = 0; at < 8 * (EXACT.length - 1); at += 101) {
+    const bytes = Buffer.from(EXACT);
+    bytes[at >> 3]! ^= 1 << (at & 7);
+    const { verdict, gates } = await verifyReceipt(bytes);
+    expect({ at, verdict }).toEqual({ at, verdict: 'fail' });
+    const [first] = gates.filter(({ status }) => status === 'fail');
+    expect(first!.gate).toMatch(/^(schema|canonical|digest)$/);
+  }
+});
+
 describe('sealed again', () => {
   test.each<[string, readonly string[], Change]>([
     ['swapped digests', ['subjects'], swap],
