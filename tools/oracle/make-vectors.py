@@ -112,11 +112,31 @@ def write_vectors(folder, name, options, long_runs, traces):
         file.write("\n")
 
 
+# With an f32 cache: (model, prompt, mode)
+KV_F32 = [(name, prompt, mode) for name in ("gqa-64", "tail-96", "one-head")
+          for prompt, mode in (("few", "sequential"), ("batch-33", "batch-all"), ("batch-33", "sequential"))]
+
+
+def write_kv_f32_vectors(folder):
+    runs = []
+    for name, prompt, mode in KV_F32:
+        for numerics, lanes in LANES.items():
+            model = Model(os.path.join(folder, f"{name}.gguf"), lanes, kv_type="f32")
+            ids = prompt_ids(PROMPTS[prompt], PROMPTS[prompt])
+            runs.append({"model": f"{name}.gguf", "ids": ids, **run_of(model, numerics, prompt, mode, ids)})
+    with open(os.path.join(folder, "kv-f32.json"), "w", encoding="utf-8") as file:
+        json.dump({"reference": "the arithmetic of microsoft/BitNet 01eb415 with -ctk f32 -ctv f32, read in its source", "runs": runs},
+                  file, separators=(",", ":"))
+        file.write("\n")
+
+
 def main():
     folder, = sys.argv[1:]
     for name, (options, long_runs, traces) in MODELS.items():
         write_vectors(folder, name, options, long_runs, traces)
         print(name, flush=True)
+    write_kv_f32_vectors(folder)
+    print("kv-f32", flush=True)
 
 
 if __name__ == "__main__":

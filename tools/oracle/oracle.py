@@ -181,8 +181,26 @@ def dot_f16(a, b, lanes):
     return out
 
 
+def dot_f32(a, b, lanes):
+    """[m, k] and [n, k] -> [n, m]. Section 5.3, "f32 cache": the reference's plain f32 dot product.
+
+    As `dot_f16`, but products are not exact, so the accumulators are fused; the tail is added one by one, fused, in f32.
+    """
+    (m, k), n, step = a.shape, b.shape[0], 4 * lanes
+    full = k // step * step
+    x, y = a.astype(f64)[None], b.astype(f64)[:, None]
+    acc = np.zeros((n, m, step), f32)
+    for i in range(0, full, step):
+        acc = fma(x[..., i:i + step], y[..., i:i + step], acc)
+    acc = acc.reshape(n, m, 4, lanes)
+    total = reduce_dot((acc[..., 0, :] + acc[..., 2, :]) + (acc[..., 1, :] + acc[..., 3, :]))
+    for i in range(full, k):
+        total = fma(x[..., i], y[..., i], total)
+    return total
+
+
 def dot_blas(a, b, lanes):
-    """[m, k] holding f16 values and [n, k] f32 -> [n, m]. Sections 5.3, 5.4: the reference's small matrix product.
+    """[m, k] holding f16 values (or f32, with an f32 cache) and [n, k] f32 -> [n, m]. Sections 5.3, 5.4: the reference's small matrix product.
 
     One accumulator of `lanes`, acc = fma(a, b, acc) along k, halving reduction. k is a multiple of `lanes`.
     """
@@ -285,9 +303,10 @@ def ternary_linear(x, weights):
 
 # ================================================================================================================= model
 class Model:
-    """One model and its f16 key/value cache. `evaluate` runs one micro-batch and appends it to the cache."""
+    """One model and its key/value cache. `evaluate` runs one micro-batch and appends it to the cache."""
 
-    def __init__(self, path, lanes=16, i2s_layout="128x32", tl1_tiling=None):
+    def __init__(self, path, lanes=16, i2s_layout="128x32", tl1_tiling=None, kv_type="f16"):
+        self.kv = {"f16": np.float16, "f32": f32}[kv_type]
         self.gguf, self.lanes, self.block, self.tl1_tiling = Gguf(path), lanes, int(i2s_layout.split("x")[0]), tl1_tiling
         metadata = self.gguf.metadata
         self.arch = metadata["general.architecture"]
@@ -310,8 +329,8 @@ class Model:
         self.reset()
 
     def reset(self):
-        self.keys = [np.zeros((0, self.kv_heads, self.head_dim), np.float16) for _ in range(self.layers)]
-        self.values = [np.zeros((0, self.kv_heads, self.head_dim), np.float16) for _ in range(self.layers)]
+        self.keys = [np.zeros((0, self.kv_heads, self.head_dim), self.kv) for _ in range(self.layers)]
+        self.values = [np.zeros((0, self.kv_heads, self.head_dim), self.kv) for _ in range(self.layers)]
         self.length = 0
 
     def linear_weights(self, name):
@@ -354,10 +373,12 @@ class Model:
         keys, values = (np.zeros((cells, self.kv_heads, self.head_dim), f32) for _ in range(2))
         keys[:self.length], values[:self.length] = self.keys[layer], self.values[layer]
         group = self.heads // self.kv_heads
+        # A row's plain dot product. With an f16 cache both sides are rounded to f16, with an f32 one neither is.
+        plain = (lambda a, b: dot_f16(a, to_f16(b), self.lanes)) if self.kv == np.float16 else (lambda a, b: dot_f32(a, b, self.lanes))
         if self.heads == 1 and n > 1:                                            # q is contiguous only then, and stays f32
             kq = dot_blas(keys[:, 0], q[:, 0], self.lanes)[None]
         else:
-            kq = np.stack([dot_f16(keys[:, head // group], to_f16(q[:, head]), self.lanes) for head in range(self.heads)])
+            kq = np.stack([plain(keys[:, head // group], q[:, head]) for head in range(self.heads)])
         self.tap(f"kq-{layer}", kq)                                              # [heads, n, cells], neither scaled nor masked
         scores = kq * (f32(1) / np.sqrt(f32(self.head_dim)))
         scores = np.where(np.arange(cells) > positions[:, None], f32(-np.inf), scores)
@@ -366,7 +387,7 @@ class Model:
         total = np.cumsum(by_block, axis=-1)[..., -1:]                           # in f64, from left to right
         p = self.tap(f"kq_soft_max_ext-{layer}", e * (1.0 / total).astype(f32))
         if n == 1:                                                               # one token: probabilities are rounded to f16
-            out = [dot_f16(values[:, head // group].T, to_f16(p[head]), self.lanes) for head in range(self.heads)]
+            out = [plain(values[:, head // group].T, p[head]) for head in range(self.heads)]
         else:                                                                    # several: they stay f32, and the order differs
             out = [dot_blas(values[:, head // group].T, p[head], self.lanes) for head in range(self.heads)]
         self.tap(f"kqv-{layer}", np.stack(out))                                  # [heads, n, head_dim]
@@ -386,8 +407,8 @@ class Model:
             k = self.linear(h, "attn_k", layer, "Kcur").reshape(n, self.kv_heads, self.head_dim)
             k = self.tap(f"Kcur-{layer}", rope(k, positions, self.rope_base))
             v = self.linear(h, "attn_v", layer, "Vcur").reshape(n, self.kv_heads, self.head_dim)
-            self.keys[layer] = np.concatenate([self.keys[layer], k.astype(np.float16)])
-            self.values[layer] = np.concatenate([self.values[layer], v.astype(np.float16)])
+            self.keys[layer] = np.concatenate([self.keys[layer], k.astype(self.kv)])
+            self.values[layer] = np.concatenate([self.values[layer], v.astype(self.kv)])
             h = self.norm(self.attention(q, layer, positions), "attn_sub_norm", layer)
             h = self.linear(h, "attn_output", layer, "attn_o_out")
             if layer == self.layers - 1:                                         # only rows whose logits are wanted go on

@@ -17,20 +17,32 @@ export interface Chat {
 }
 
 /** The chat that `prompt` begins, as the user's message after the system's. */
-export function startChat(loaded: LoadedTokenizer, prompt: string, { template: wanted, system }: ChatSelection): Chat {
+export function startChat(loaded: LoadedTokenizer, prompt: string, selection: ChatSelection): Chat {
+  const { template: wanted, system } = selection;
   if (system !== undefined && wanted === undefined) {
     throw new UsageError('--system needs a template to stand in: give --template too, such as --template auto.');
   }
-  const { tokenizer, chatTemplate: source, architecture } = loaded;
+  const user = { role: 'user', content: prompt };
+  return { ...chooseTemplate(loaded, wanted), messages: [...systemMessages(selection), user] };
+}
+
+/** @param wanted - by the user; undefined is raw */
+export function chooseTemplate(
+  { tokenizer, chatTemplate: source, architecture, name }: LoadedTokenizer,
+  wanted: ChatSelection['template'],
+): Pick<Chat, 'template' | 'reason'> {
   const { id, reason } =
     wanted === 'auto'
       ? detectTemplate(tokenizer, { source, architecture })
       : { id: wanted ?? 'raw', reason: wanted === undefined ? 'none was chosen' : 'chosen by the user' };
-  const user = { role: 'user', content: prompt };
-  const messages = system === undefined ? [user] : [{ role: 'system', content: system }, user];
   try {
-    return { template: chatTemplate(id, tokenizer, source), reason, messages };
+    return { template: chatTemplate(id, tokenizer, source), reason };
   } catch (error) {
-    throw inFile(loaded.name, error);
+    throw inFile(name, error);
   }
+}
+
+/** The messages that stand before all others. */
+export function systemMessages({ system }: ChatSelection): ChatMessage[] {
+  return system === undefined ? [] : [{ role: 'system', content: system }];
 }

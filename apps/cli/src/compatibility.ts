@@ -1,4 +1,4 @@
-import { checkModel, type ModelProblem, type Tl1Tilings } from '@bittern/engine';
+import { checkModel, type ModelConfig, type ModelProblem, type Tl1Tilings } from '@bittern/engine';
 import {
   type GgmlTypeName,
   type GgufFile,
@@ -43,7 +43,7 @@ export async function checkCompatibility(gguf: GgufFile, options: CompatibilityO
   const model = checkModel(gguf, tl1Tiling && { tl1Tiling });
   const tokenizer = checkTokenizer(gguf, model.config?.vocabSize);
   const memory = checkMemory(model);
-  const weights = await checkWeights(gguf, options);
+  const weights = await checkWeights(gguf, model.config, options);
   const hasI2s = [...gguf.tensors.values()].some(({ type }) => type === 'I2_S');
   const layout =
     hasI2s && !options.isLayoutGiven
@@ -104,9 +104,13 @@ function checkMemory({ config, memory }: ReturnType<typeof checkModel>): Finding
   return { problems: [], warnings: [warning] };
 }
 
-async function checkWeights(gguf: GgufFile, { signal, onProgress }: CompatibilityOptions): Promise<Compatibility> {
+async function checkWeights(
+  gguf: GgufFile,
+  config: ModelConfig | undefined,
+  { signal, onProgress }: CompatibilityOptions,
+): Promise<Compatibility> {
   // The bits of a big-endian file mean nothing here, and it has been refused for that.
-  const tensors = gguf.byteOrder === 'big' ? [] : [...gguf.tensors.values()].filter(isRead);
+  const tensors = gguf.byteOrder === 'big' ? [] : [...gguf.tensors.values()].filter((tensor) => isRead(tensor, config));
   const totalBytes = tensors.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   const problems: Incompatibility[] = [];
   const warnings: string[] = [];
@@ -121,10 +125,25 @@ async function checkWeights(gguf: GgufFile, { signal, onProgress }: Compatibilit
   return { problems, warnings, tensorsRead: tensors.length };
 }
 
-/** What the engine loads: ternary matrices, the F16 embedding, F32 norms. `output.weight` it ignores. */
-function isRead({ name, type }: GgufTensor): boolean {
-  if (name === 'output.weight') return false;
-  return isTernary(type) || (type === 'F16' && name === 'token_embd.weight') || (type === 'F32' && /norm/.test(name));
+/** What RoPE's angles are divided by. */
+const ROPE_FREQS = 'rope_freqs.weight';
+
+/** Types that the engine loads besides the ternary ones, and of which it refuses what is not finite. */
+const FLOAT_TYPES: ReadonlySet<GgmlTypeName> = new Set([
+  'F32',
+  'F16',
+  'BF16',
+  'Q8_0',
+  'Q4_0',
+  'Q6_K',
+  'TQ1_0',
+  'TQ2_0',
+]);
+
+/** What the engine loads; a graph of bitnet's ignores a head. */
+function isRead({ name, type }: GgufTensor, config: ModelConfig | undefined): boolean {
+  if (name === 'output.weight' && config?.graph === 'bitnet') return false;
+  return isTernary(type) || FLOAT_TYPES.has(type);
 }
 
 function isTernary(type: GgmlTypeName): boolean {
@@ -195,15 +214,16 @@ async function checkFinite(
   signal: AbortSignal,
   onRead: (readBytes: number) => void,
 ): Promise<Incompatibility[]> {
-  const { name, type, elementCount } = tensor;
+  const { name, type, shape, elementCount } = tensor;
   const bad =
     type === 'F16' ? await countNonFiniteF16(gguf, name, signal, onRead) : await countNonFinite(gguf, name, signal);
   if (bad === 0) return [];
+  // As the engine says it: of norms and biases when an id is to be chosen, of the rest when it loads.
+  const isNormOrBias = shape.length === 1 && name !== ROPE_FREQS && !name.endsWith('.scale');
   return [
     {
-      // As the engine says it: of the embedding when it loads, of a norm when an id is to be chosen.
-      code: type === 'F16' ? 'ENGINE_INVALID_WEIGHTS' : 'ENGINE_NOT_FINITE',
-      message: `Tensor "${name}" holds NaN or infinity ${bad} times among ${elementCount} elements.`,
+      code: isNormOrBias ? 'ENGINE_NOT_FINITE' : 'ENGINE_INVALID_WEIGHTS',
+      message: `Tensor "${name}" holds ${name === ROPE_FREQS ? 'zero, ' : ''}NaN or infinity ${bad} times among ${elementCount} elements.`,
       fix: 'The file is damaged; download or convert it again.',
       tensors: [name],
     },
@@ -211,8 +231,8 @@ async function checkFinite(
 }
 
 async function countNonFinite(gguf: GgufFile, name: string, signal: AbortSignal): Promise<number> {
-  const { nan, inf } = await tensorStatistics(gguf, name, { signal });
-  return nan + inf;
+  const { nan, inf, zeros } = await tensorStatistics(gguf, name, { signal });
+  return nan + inf + (name === ROPE_FREQS ? zeros : 0);
 }
 
 /** All bits of the exponent set. By bytes, because to dequantize an embedding of 0.7 GB takes several times as long. */

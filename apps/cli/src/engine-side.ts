@@ -1,5 +1,5 @@
 import { basename } from 'node:path';
-import type { Side } from '@bittern/crossval';
+import type { Side, SideIdentity } from '@bittern/crossval';
 import { generate, type Model, prefill } from '@bittern/engine';
 import type { Tokenizer } from '@bittern/tokenizer';
 import { VERSION } from './version.ts';
@@ -14,13 +14,7 @@ export interface EngineSide extends Side, Disposable {}
 export function engineSide(model: Model, tokenizer: Tokenizer, sha256: string): EngineSide {
   const session = model.createSession();
   return {
-    identity: {
-      name: 'bittern',
-      version: VERSION,
-      build: `WebAssembly, ${model.kernelVariant} kernels${model.tl1Kernel ? `, TL1 ${model.tl1Kernel}` : ''}`,
-      numerics: model.numerics,
-      model: { file: basename(model.gguf.source.name), sha256 },
-    },
+    identity: engineIdentity(model, sha256),
     async tokenize(text, { parseSpecial }) {
       return tokenizer.encode(text, { parseSpecial });
     },
@@ -47,6 +41,21 @@ export function engineSide(model: Model, tokenizer: Tokenizer, sha256: string): 
       session.reset();
       await prefill(session, ids, mode, { signal, onTap });
     },
+    async replay(ids, { mode, onTap, feed, signal }) {
+      session.reset();
+      await prefill(session, ids, mode, { signal, onTap, feedTap: feed });
+    },
     [Symbol.dispose]: () => session.dispose(),
+  };
+}
+
+/** @param sha256 - of the model's file */
+export function engineIdentity(model: Model, sha256: string): SideIdentity {
+  return {
+    name: 'bittern',
+    version: VERSION,
+    build: `WebAssembly, ${model.kernelVariant} kernels${model.tl1Kernel ? `, TL1 ${model.tl1Kernel}` : ''}`,
+    numerics: model.numerics,
+    model: { file: basename(model.gguf.source.name), sha256 },
   };
 }

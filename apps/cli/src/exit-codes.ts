@@ -10,7 +10,7 @@ export const EXIT_CODES = {
   failed: 1,
   /** An option or value that makes no sense, or a path that leads to no file. */
   usage: 2,
-  /** `crossval` or `tokenize --compare` could not compare: something is missing, empty or unreadable. */
+  /** `crossval`, `trace-diff` or `tokenize --compare` could not compare: something is missing, empty or unreadable. */
   notCompared: 3,
   /** Ctrl-C: 128 and the number of SIGINT, as shells do. */
   interrupted: 130,

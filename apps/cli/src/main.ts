@@ -1,5 +1,6 @@
 import { Command, CommanderError } from 'commander';
 import { addBenchmarkCommand } from './commands/benchmark.ts';
+import { addChatCommand } from './commands/chat.ts';
 import { addCompatCheckCommand } from './commands/compat-check.ts';
 import { addCrossvalCommand } from './commands/crossval.ts';
 import { addFetchCppCommand } from './commands/fetch-cpp.ts';
@@ -7,8 +8,11 @@ import { addInspectCommand } from './commands/inspect.ts';
 import { addLogitsCommand } from './commands/logits.ts';
 import { addPreflightCommand } from './commands/preflight.ts';
 import { addRunCommand } from './commands/run.ts';
+import { addScoreCommand } from './commands/score.ts';
 import { addSetupCppAutoCommand } from './commands/setup-cpp-auto.ts';
 import { addTokenizeCommand } from './commands/tokenize.ts';
+import { addTraceCommand } from './commands/trace.ts';
+import { addTraceDiffCommand } from './commands/trace-diff.ts';
 import { addVerifyReceiptCommand } from './commands/verify-receipt.ts';
 import { codeOf, messageOf } from './errors.ts';
 import { EXIT_CODES, EXIT_CODES_HELP, type ExitCode, exitCodeOf } from './exit-codes.ts';
@@ -28,7 +32,7 @@ export async function main(argv: readonly string[], io: Io): Promise<ExitCode> {
     .description('Runs BitNet b1.58 models, with the bits of bitnet.cpp.')
     .version(VERSION)
     .exitOverride()
-    // `fetch-cpp --version 3.22.1` is not ours.
+    // Options behind a sub-command are the sub-command's, also where both have one of that name: `fetch-cpp --version 3.22.1`.
     .enablePositionalOptions()
     .configureOutput({
       writeOut: (text) => {
@@ -40,7 +44,9 @@ export async function main(argv: readonly string[], io: Io): Promise<ExitCode> {
     })
     .addHelpText('after', `\n${EXIT_CODES_HELP}`);
   addRunCommand(program, io);
+  addChatCommand(program, io);
   addLogitsCommand(program, io);
+  addScoreCommand(program, io);
   const setExitCode = (code: ExitCode): void => {
     exitCode = code;
   };
@@ -50,6 +56,8 @@ export async function main(argv: readonly string[], io: Io): Promise<ExitCode> {
   addCrossvalCommand(program, io, setExitCode);
   addBenchmarkCommand(program, io);
   addVerifyReceiptCommand(program, io, setExitCode);
+  addTraceCommand(program, io);
+  addTraceDiffCommand(program, io, setExitCode);
   addPreflightCommand(program, io, setExitCode);
   addSetupCppAutoCommand(program, io);
   addFetchCppCommand(program, io, setExitCode);

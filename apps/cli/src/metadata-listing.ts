@@ -1,6 +1,6 @@
+import { matchesGlob } from '@bittern/engine';
 import type { GgufMetadata } from '@bittern/gguf-parser';
 import { codeOf } from './errors.ts';
-import { matchesGlob } from './glob.ts';
 import { printable, table } from './output.ts';
 
 /** A string of the file that is not UTF-8; its bytes in hexadecimal, or null for one in an array of arrays. */

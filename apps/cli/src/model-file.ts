@@ -1,9 +1,18 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { type HeadKind, type I2sLayout, loadModel, type Model, type Numerics, type Tl1Kernel } from '@bittern/engine';
+import {
+  type HeadKind,
+  type I2sLayout,
+  loadModel,
+  type Model,
+  type Numerics,
+  type TextCodec,
+  type Tl1Kernel,
+} from '@bittern/engine';
 import { type GgufDialectName, type GgufFile, type GgufSource, openGguf, openUrl } from '@bittern/gguf-parser';
 import { openFile } from '@bittern/gguf-parser/node';
 import type { KernelVariant } from '@bittern/kernels';
+import { readEnvironment } from './environment.ts';
 import { inFile, UnusableFileError, UsageError } from './errors.ts';
 import type { Io } from './io.ts';
 import { ProgressLine, warn } from './output.ts';
@@ -15,7 +24,8 @@ export interface LoadOptions {
   /** Path of a file. */
   readonly tl1Tiling?: string;
   readonly tl1Kernel: Tl1Kernel;
-  readonly threads: number | 'auto';
+  /** Default: the environment's, else `auto`. */
+  readonly threads?: number | 'auto';
   /** Default `exact`. */
   readonly head?: HeadKind;
   /** Default `auto`. */
@@ -30,7 +40,8 @@ export interface OpenedFile extends AsyncDisposable {
 
 /** A model of which the weights can be loaded. */
 export interface ModelFile extends OpenedFile {
-  load(numerics: Numerics, options: LoadOptions): Promise<Model>;
+  /** @param tokenizer - for prompts and answers of text */
+  load(numerics: Numerics, options: LoadOptions, tokenizer?: TextCodec): Promise<Model>;
 }
 
 export interface OpenOptions {
@@ -75,7 +86,7 @@ export async function openModelFile(path: string, io: Io): Promise<ModelFile> {
   const file = await openGgufFile(path, io);
   return {
     ...file,
-    async load(numerics, { layout, tl1Tiling, tl1Kernel, threads, head = 'exact', kernels = 'auto' }) {
+    async load(numerics, { layout, tl1Tiling, tl1Kernel, threads, head = 'exact', kernels = 'auto' }, tokenizer) {
       const tilings = await readTl1Tiling(tl1Tiling);
       using progress = new ProgressLine(io);
       try {
@@ -84,10 +95,11 @@ export async function openModelFile(path: string, io: Io): Promise<ModelFile> {
           i2sLayout: layout,
           tl1Tiling: tilings ?? {},
           tl1Kernel,
-          threads,
+          threads: threads ?? readEnvironment(io).threads ?? 'auto',
           head,
           kernels,
           revectorize: true, // on Node 24 and newer, if its self-test passes
+          ...(tokenizer && { tokenizer }),
           signal,
           onWarning,
           onProgress: ({ loadedBytes, totalBytes }) =>

@@ -3,6 +3,7 @@ import type { GgufDialectName } from '@bittern/gguf-parser';
 import { KERNEL_VARIANTS } from '@bittern/kernels';
 import { preTokenizerNames, TEMPLATE_IDS } from '@bittern/tokenizer';
 import { InvalidArgumentError, Option } from 'commander';
+import { MOST_THREADS } from './environment.ts';
 
 // Options that several commands have, and the parsers of their values.
 
@@ -40,7 +41,7 @@ export function modeOption(): Option {
 export function threadsOption(): Option {
   const description = 'threads that share each operation; results do not depend on them';
   return new Option('--threads <count>', description)
-    .default('auto', 'as many as the machine runs at once, one for a small model')
+    .default(undefined, 'auto: as many as the machine runs at once, one for a small model')
     .argParser(threadCount);
 }
 
@@ -75,6 +76,10 @@ export function systemOption(): Option {
   return new Option('--system <text>', "system message; the text is then the user's");
 }
 
+export function progressOption(): Option {
+  return new Option('--progress', 'tokens per second on stderr, also where it is no terminal');
+}
+
 export function jsonOption(): Option {
   return new Option('--json', 'print one JSON document');
 }
@@ -92,9 +97,6 @@ export function positiveNumber(text: string): number {
   if (value < 1) throw new InvalidArgumentError('It must be a whole number from 1 up.');
   return value;
 }
-
-/** More than any machine has would only use up its memory. */
-const MOST_THREADS = 256;
 
 function threadCount(text: string): number | 'auto' {
   if (text === 'auto') return text;

@@ -1,4 +1,4 @@
-import type { PreflightReport } from '@bittern/cpp-bridge';
+import { compilerWarning, type PreflightReport } from '@bittern/cpp-bridge';
 import { printable } from './output.ts';
 import type { RecordingReport } from './recording-preflight.ts';
 
@@ -64,12 +64,14 @@ function libraryLines({ inspection, run }: PreflightReport, verbose: boolean): s
     ...(run?.numerics == null ? [] : [`numerics ${run.numerics}`]),
   ];
   if (facts.length > 0) lines.push(`  ${facts.join(', ')}`);
+  const warning = library && compilerWarning(library);
+  if (warning !== undefined) lines.push(`  warning: ${warning}`);
   if (run !== undefined)
     lines.push(`  known answer: right, largest error ${run.knownAnswerError.toExponential(1)} of the largest logit`);
   if (!verbose) return lines;
 
   lines.push(`  folder: ${place.folder}`);
-  for (const { role, path, sha256, machine, glibcFloor, glibcxxFloor } of files) {
+  for (const { role, path, sha256, machine, glibcFloor, glibcxxFloor, compilers } of files) {
     const needs = [
       ...(glibcFloor === undefined ? [] : [`glibc ${glibcFloor}`]),
       ...(glibcxxFloor === undefined ? [] : [`libstdc++ ${glibcxxFloor}`]),
@@ -78,6 +80,7 @@ function libraryLines({ inspection, run }: PreflightReport, verbose: boolean): s
       `  ${role}: ${path}`,
       `    SHA-256 ${sha256}`,
       `    linux-${machine}${needs.length > 0 ? `, needs ${needs.join(' and ')}` : ''}`,
+      ...(compilers.length > 0 ? [`    compiled by ${compilers.join(', ')}`] : []),
     );
   }
   if (glibc.needed !== undefined) lines.push(`  glibc: needs ${glibc.needed}, here is ${glibc.here ?? 'none'}`);

@@ -7,7 +7,13 @@ import type { Io } from './io.ts';
  */
 export function processIo(): Io {
   const controller = new AbortController();
-  process.once('SIGINT', () => controller.abort());
+  let taken: (() => void) | undefined;
+  const onInterrupt = (): void => {
+    if (taken) return taken();
+    process.off('SIGINT', onInterrupt);
+    controller.abort();
+  };
+  process.on('SIGINT', onInterrupt);
   // A failed write is reported to its own callback; without these listeners it would also crash the process.
   process.stdout.on('error', () => {});
   process.stderr.on('error', () => {});
@@ -16,11 +22,13 @@ export function processIo(): Io {
     get stdin() {
       return addAbortSignal(controller.signal, process.stdin);
     },
+    isTerminal: process.stdin.isTTY === true && process.stderr.isTTY === true,
     stdout: {
       write: (text) =>
         new Promise((resolve, reject) => {
           process.stdout.write(text, (error) => (error ? reject(error) : resolve()));
         }),
+      isTTY: process.stdout.isTTY === true,
     },
     stderr: {
       write: (text) => void process.stderr.write(text),
@@ -29,5 +37,11 @@ export function processIo(): Io {
     env: process.env,
     columns: process.stdout.columns ?? 100,
     signal: controller.signal,
+    takeInterrupts(handler) {
+      taken = handler;
+      return () => {
+        taken = undefined;
+      };
+    },
   };
 }

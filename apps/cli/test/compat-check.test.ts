@@ -76,6 +76,43 @@ describe('a file that can run', () => {
   });
 });
 
+describe('a file with one matrix in F32', () => {
+  /** The model with the weights of `blk.0.attn_q` as numbers. */
+  const withNumbers = async (change: (weights: Float32Array) => void): Promise<string> => {
+    const model = await readFile(MODEL);
+    const gguf = await openGguf(model);
+    const metadata = [...gguf.metadata.keys()].map(
+      (key) => [key, gguf.metadata.typeOf(key)!, gguf.metadata.get(key)!] as const,
+    );
+    const weights = await gguf.dequantize('blk.0.attn_q.weight');
+    change(weights);
+    const tensors = [...gguf.tensors.values()].map(({ name, type, shape, offsetBytes, sizeBytes }) =>
+      name === 'blk.0.attn_q.weight'
+        ? { name, type: 'F32' as const, shape, data: new Uint8Array(weights.buffer) }
+        : { name, type, shape, data: model.subarray(offsetBytes, offsetBytes + sizeBytes) },
+    );
+    return fileOf(writeGguf({ metadata, tensors, dialect: 'bitnet.cpp' }), 'model.gguf');
+  };
+
+  test('can run, and runs', async () => {
+    const path = await withNumbers(() => {});
+    expect(await check(path, ...LAYOUT)).toMatchObject({ code: 0, document: { compatible: true, tensorsRead: 90 } });
+    const { code, stdout } = await bittern(['run', '-m', path, '-p', 'Once', '-n', '4']);
+    expect(code).toBe(0);
+    expect(stdout.length).toBeGreaterThan(0);
+  });
+
+  test('cannot run with an infinite weight', async () => {
+    const path = await withNumbers((weights) => void (weights[1000] = Infinity));
+    expect(await problemsOf(path)).toMatchObject([
+      {
+        code: 'ENGINE_INVALID_WEIGHTS',
+        message: expect.stringMatching(/attn_q\.weight" holds NaN or infinity 1 times/),
+      },
+    ]);
+  });
+});
+
 describe('warnings fail with --strict only', () => {
   const withIgnoredOutput = async (): Promise<string> => {
     const model = await readFile(MODEL);

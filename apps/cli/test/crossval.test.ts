@@ -69,7 +69,7 @@ describe('a model that computes what was recorded', () => {
     const argv = ['crossval', '--exact', '-m', model, '--reference', join(folder, 'recording'), '--json'];
     const { code, stdout } = await bittern(argv);
     expect(code).toBe(0);
-    expect(JSON.parse(stdout)).toMatchObject({ verdict: 'pass', maxAbs: 0 });
+    expect(JSON.parse(stdout)).toMatchObject({ status: 'ok', metrics: { max_abs_difference: 0 } });
   });
 
   test('--json has a report for each build; --numerics chooses', async () => {
@@ -83,11 +83,15 @@ describe('a model that computes what was recorded', () => {
       );
     }
     const [all, avx2] = documents;
-    expect(all).toMatchObject({ verdict: 'pass', maxAbs: 0, ladders: [{ exact: true }, { exact: true }] });
+    expect(all).toMatchObject({
+      status: 'ok',
+      metrics: { max_abs_difference: 0 },
+      ladders: [{ exact: true }, { exact: true }],
+    });
     expect(all.ladders.map(({ ours }: { ours: { numerics: string } }) => ours.numerics)).toEqual(['avx512', 'avx2']);
     expect(avx2.ladders).toEqual([all.ladders[1]]);
     const { rowsByValue, rowsByDigest } = avx2.ladders[0].counts;
-    expect(avx2.positions).toEqual({ byValue: rowsByValue, byDigest: rowsByDigest });
+    expect(avx2.metrics).toMatchObject({ compared_by_value: rowsByValue, compared_by_digest: rowsByDigest });
   });
 
   test('a copy of the model under another name', async () => {
@@ -105,9 +109,9 @@ describe('a divergence ends with 1', () => {
     ] as const) {
       const { code, stdout } = await bittern(['crossval', '-m', MODEL, '--reference', reference, '--json', ...options]);
       expect(code).toBe(1);
-      const { verdict, maxAbs, ladders } = JSON.parse(stdout);
-      expect(verdict).toBe('fail');
-      expect(maxAbs).toBeCloseTo(0.01, 5);
+      const { status, divergence_token, metrics, ladders } = JSON.parse(stdout);
+      expect({ status, divergence_token }).toEqual({ status: 'diverged', divergence_token: 2 });
+      expect(metrics.max_abs_difference).toBeCloseTo(0.01, 5);
       expect(ladders).toMatchObject([
         { verdict: 'fail', failures: [{ rung: 'positions', code: failure, position: 2 }] },
         { verdict: 'pass' },
@@ -144,7 +148,11 @@ describe('what cannot be compared ends with 3 and says why', () => {
     const json = await bittern(['crossval', ...argv, '--json']);
     expect(json.code).toBe(3);
     expect(text.stderr).toBe(`bittern: ${JSON.parse(json.stdout).message}\n`);
-    expect(JSON.parse(json.stdout)).toMatchObject({ verdict: 'not-compared', maxAbs: null, ladders: [] });
+    expect(JSON.parse(json.stdout)).toMatchObject({
+      status: 'not-compared',
+      metrics: { max_abs_difference: null, token_count: 0 },
+      ladders: [],
+    });
     return text.stderr;
   }
 

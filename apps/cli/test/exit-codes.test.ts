@@ -56,6 +56,15 @@ describe('bad usage ends with 2, a message and nothing on stdout', () => {
     ['a temperature below 0', ['run', '-p', 'x', '--temperature', '-1'], 'from 0 up'],
     ['a temperature that is none', ['run', '-p', 'x', '--temperature', ''], 'from 0 up'],
     ['sampling options for greedy', ['run', '-p', 'x', '--greedy', '--seed', '1'], "'--greedy' cannot be used with"],
+    ['a top-p above 1', ['run', '-p', 'x', '--top-p', '1.5'], 'from 0 to 1'],
+    ['a top-p of 0', ['run', '-p', 'x', '--top-p', '0'], 'more than 0'],
+    ['a min-p below 0', ['run', '-p', 'x', '--min-p', '-1'], 'from 0 up'],
+    ['a penalty of 0', ['run', '-p', 'x', '--repeat-penalty', '0'], 'more than 0'],
+    ['an empty stop string', ['run', '-p', 'x', '--stop', ''], 'must not be empty'],
+    ['a stop id that is none', ['run', '-p', 'x', '--stop-id', 'x'], 'whole number'],
+    ['log-probabilities of text', ['run', '-p', 'x', '--logprobs', '3'], '--logprobs is for --json'],
+    ['nothing to score', ['score', '-m', MODEL], "missing required argument 'file'"],
+    ['a text to score that is not there', ['score', '-m', MODEL, 'no.txt'], 'no.txt: no such file'],
     ['unknown numerics', ['run', '-p', 'x', '--numerics', 'neon'], 'Allowed choices are avx2, avx512'],
     ['an unknown layout', ['run', '-p', 'x', '--layout', '1x1'], 'Allowed choices are 128x32, 64x16'],
     ['an unknown mode', ['logits', '-m', MODEL, '--ids', '1', '--mode', 'x'], 'Allowed choices are batch-all'],
@@ -100,7 +109,9 @@ describe('bad usage ends with 2, a message and nothing on stdout', () => {
 describe('help and version are results', () => {
   test.each([
     'run',
+    'chat',
     'logits',
+    'score',
     'tokenize',
     'inspect',
     'compat-check',
@@ -129,6 +140,7 @@ describe('interruption', () => {
   test.each([
     ['run', ['run', '-p', 'x']],
     ['logits', ['logits', '-m', MODEL, '-p', 'x']],
+    ['chat', ['chat']],
     ['crossval', ['crossval', '--json']],
     ['inspect --ln-stats', ['inspect', MODEL, '--ln-stats']],
     ['compat-check', ['compat-check', MODEL, '--json']],

@@ -12,7 +12,7 @@ test('a bitnet.cpp that is not set is not compared with, and the message says wh
   });
   expect(code).toBe(3);
   expect(stderr).toContain('BITNET_CPP_DIR is not set');
-  expect(JSON.parse(stdout)).toMatchObject({ verdict: 'not-compared', ladders: [], operations: null });
+  expect(JSON.parse(stdout)).toMatchObject({ status: 'not-compared', ladders: [], forcedOperations: null });
 });
 
 test('a folder without a library is not compared with', async () => {
@@ -42,13 +42,15 @@ test('a recording that fails leaves no folder, and none that was there is touche
 });
 
 test.each([
-  ['--greedy', '0'],
-  ['--greedy', 'many'],
-  ['--cpp-backend', 'other'],
-  ['--prompt', 'for a recording'],
-  ['--greedy', '3'],
-])('%s %s is bad usage', async (...option) => {
-  expect((await bittern(['crossval', ...option])).code).toBe(2);
+  [['--max-tokens', '0']],
+  [['--max-tokens', 'many']],
+  [['--cpp-backend', 'bitnet', '--max-tokens', '5000']],
+  [['--cpp-backend', 'other']],
+  [['--cpp-backend', 'llama', '--mode', 'batch-all']],
+  [['--cpp-backend', 'llama', '--reference-model', MODEL]],
+  [['--cpp-backend', 'installed', '--bisect']],
+])('%j is bad usage', async (options) => {
+  expect((await bittern(['crossval', ...options])).code).toBe(2);
 });
 
 /** Process ids of this process's children. */
@@ -63,13 +65,22 @@ describe.runIf(process.platform === 'linux' && process.arch === 'x64')('a runnin
     let killed = false;
     const abort = new AbortController();
     const run = bittern(
-      ['crossval', '--cpp-backend', 'llama', '--json', '--prompt', 'Once upon a time, there was', '--greedy', '400'],
+      [
+        'crossval',
+        '--cpp-backend',
+        'llama',
+        '--json',
+        '--prompt',
+        'Once upon a time, there was',
+        '--max-tokens',
+        '400',
+      ],
       {
         env: NO_REFERENCES,
         isTTY: true,
         signal: abort.signal,
         onProgress: (text) => {
-          if (!text.includes('llama.cpp: decode') || killed) return;
+          if (!text.includes('llama.cpp avx2: decode') || killed) return;
           killed = true;
           void children().then((pids) => pids.forEach((pid) => process.kill(pid, 'SIGKILL')));
         },
@@ -78,22 +89,32 @@ describe.runIf(process.platform === 'linux' && process.arch === 'x64')('a runnin
     const { code, stdout } = await run;
     expect(killed).toBe(true);
     expect(code).toBe(3);
-    const { verdict, ladders } = JSON.parse(stdout);
-    expect(verdict).toBe('not-compared');
+    const { status, ladders } = JSON.parse(stdout);
+    expect(status).toBe('not-compared');
     expect(ladders[0].failures[0]).toMatchObject({ code: 'SIDE_FAILED', details: { code: 'BRIDGE_ABORTED' } });
     expect(await children()).toEqual([]);
   });
 
   test('is compared with beside the recording, if it is installed', async () => {
-    const argv = ['crossval', '--exact', '--cpp-backend', 'installed', '--numerics', 'avx2', '--greedy', '2', '--json'];
-    const { code, stdout } = await bittern([...argv, '--prompt', 'Once'], { env: NO_REFERENCES });
+    const argv = [
+      'crossval',
+      '--exact',
+      '--cpp-backend',
+      'installed',
+      '--numerics',
+      'avx2',
+      '--max-tokens',
+      '2',
+      '--json',
+    ];
+    const { code, stdout } = await bittern([...argv, '--prompt', 'Once upon a time'], { env: NO_REFERENCES });
     expect(code).toBe(0);
-    const { ladders, operations, notInstalled } = JSON.parse(stdout);
+    const { ladders, forcedOperations, notInstalled } = JSON.parse(stdout);
     expect(ladders.map(({ reference }: { reference: { name: string } }) => reference.name)).toEqual([
       'bitnet.cpp',
       'llama.cpp',
     ]);
-    expect(operations.length).toBeGreaterThan(20);
+    expect(forcedOperations.length).toBeGreaterThan(20);
     expect(notInstalled).toEqual([]);
   });
 });

@@ -1,4 +1,4 @@
-import { rm } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import {
@@ -11,7 +11,7 @@ import {
 } from '@bittern/cpp-bridge';
 import { compareRows, type EvaluationMode, type Side } from '@bittern/crossval';
 import { loadModel } from '@bittern/engine';
-import { openGguf } from '@bittern/gguf-parser';
+import { type GgufEntry, type GgufTensorData, type GgufWritable, openGguf, writeGguf } from '@bittern/gguf-parser';
 import { openFile } from '@bittern/gguf-parser/node';
 import { tokenizerFromGguf } from '@bittern/tokenizer';
 import { describe, expect, onTestFinished, test } from 'vitest';
@@ -58,6 +58,32 @@ async function llama(
   return backend;
 }
 
+/** A random model in a type that llama.cpp has; as `llama` without sub-norms, its weights -1/16, 0 and 1/16. */
+async function plainFile(weights: 'F16' | 'F32' | 'TQ2_0', architecture: 'bitnet' | 'llama'): Promise<string> {
+  const translated = join(await temporaryFolder(), 'model.gguf');
+  await translateBitnetFile({ model: TINY_BITNET, output: translated }, { weights });
+  if (architecture === 'bitnet') return translated;
+  const gguf = await openGguf(await readFile(translated));
+  const metadata = [...gguf.metadata.keys()].map((key): GgufEntry => {
+    const value = key === 'general.architecture' ? architecture : gguf.metadata.get(key)!;
+    return [key.replace(/^bitnet\./, 'llama.'), gguf.metadata.typeOf(key)!, value as GgufWritable];
+  });
+  const tensors: GgufTensorData[] = [];
+  for (const { name, type, shape } of gguf.tensors.values()) {
+    if (/sub_norm|\.scale$/.test(name)) continue;
+    const data = await gguf.readTensor(name);
+    if (name.startsWith('blk.') && shape.length === 2) {
+      const view = new DataView(data.buffer, data.byteOffset, data.length);
+      for (let at = 0; at < data.length; at += type === 'F32' ? 4 : 2) {
+        if (type === 'F32') view.setFloat32(at, view.getFloat32(at, true) / 16, true);
+        else if (view.getUint16(at, true) !== 0) view.setUint16(at, view.getUint16(at, true) - (4 << 10), true); // exponent
+      }
+    }
+    tensors.push({ name, type, shape, data });
+  }
+  return await fileOf(writeGguf({ metadata, tensors }), 'llama.gguf');
+}
+
 async function rowsOf(side: Pick<Backend, 'evaluate'> | Side, mode: EvaluationMode): Promise<Float32Array[]> {
   const rows: Float32Array[] = [];
   await side.evaluate(IDS, { mode, onLogits: ({ values }: { values?: Float32Array }) => rows.push(values!.slice()) });
@@ -82,11 +108,11 @@ describe.runIf(process.platform === 'linux' && process.arch === 'x64')('llama.cp
   test('the storyteller: every bit of every operation, position and greedy row, token by token', async () => {
     const prompts = ['Once upon a time', 'The little rabbit said to his mother, "I'];
     const live = ['crossval', '--exact', '--cpp-backend', 'llama', '--json'];
-    const { code, stdout } = await bittern([...live, '--greedy', '8', '--prompt', ...prompts]);
-    const { verdict, ladders, operations, maxAbs } = JSON.parse(stdout);
-    expect(verdict).toBe('pass');
+    const { code, stdout } = await bittern([...live, '--max-tokens', '8', '--prompt', ...prompts]);
+    const { status, ladders, forcedOperations: operations, metrics } = JSON.parse(stdout);
+    expect(status).toBe('ok');
     expect(code).toBe(0);
-    expect(maxAbs).toBe(0);
+    expect(metrics).toMatchObject({ max_abs_difference: 0, compared_by_digest: 0 });
     expect(ladders).toMatchObject([
       { verdict: 'pass', exact: true, reference: { name: 'llama.cpp', numerics: 'avx2' } },
     ]);
@@ -175,13 +201,48 @@ describe.runIf(process.platform === 'linux' && process.arch === 'x64')('llama.cp
     expect(cosine).toBeGreaterThan(0.999);
   });
 
+  test.each([
+    ['F16', 'bitnet'],
+    ['F32', 'bitnet'],
+    ['F16', 'llama'],
+    ['F32', 'llama'],
+  ] as const)(
+    'a file in %s of architecture %s is read as it is, and has the same bits',
+    async (weights, architecture) => {
+      const model = await plainFile(weights, architecture);
+      const argv = ['crossval', '--exact', '--cpp-backend', 'llama', '-m', model, '--json', '--max-tokens', '4'];
+      const { code, stdout } = await bittern(argv);
+      const { status, metrics, ladders, forcedOperations } = JSON.parse(stdout);
+      expect({ status, forcedOperations }).toEqual({ status: 'ok', forcedOperations: null });
+      expect(metrics.max_abs_difference).toBe(0);
+      expect(ladders[0].counts).toMatchObject({ differingValues: 0, rowsByDigest: 0, tapsByDigest: 0 });
+      expect(ladders[0].counts.taps).toBeGreaterThan(100);
+      expect(code).toBe(0);
+    },
+  );
+
+  /*
+   * GCC, which built llama.cpp's package, fuses the product of a block's scale with its addition, and clang, which built the
+   * reference, does not (docs/numerics.md, section 11): last bits differ. Over these ids none of them flips an int8 value,
+   * as some do in longer texts.
+   */
+  test('a file in TQ2_0 is read as it is, and differs in last bits', async () => {
+    const model = await plainFile('TQ2_0', 'bitnet');
+    const library = await findReference('llama', { env: { HOME: '/nonexistent' }, cpuVariant: 'haswell' });
+    await using backend = await openLlama({ model, library, keys: 'f16', values: 'f16' });
+    const theirs = await rowsOf(backend, 'sequential');
+    const { kl, cosine } = distance(theirs, await rowsOf(await engine(model), 'sequential'));
+    expect(kl).toBeLessThanOrEqual(1e-9);
+    expect(1 - cosine).toBeLessThanOrEqual(1e-9);
+  });
+
   test('TL1 weights are translated by their tiling', async () => {
     const model = await fileOf(await tl1Bytes(), 'tl1.gguf');
     const tiling = await fileOf(JSON.stringify(TL1_TILING), 'tiling.json');
     const argv = ['crossval', '--exact', '--cpp-backend', 'llama', '-m', model, '--tl1-tiling', tiling, '--json'];
-    const { code, stdout } = await bittern([...argv, '--prompt', 'Once upon a time', '--greedy', '2']);
+    const { code, stdout } = await bittern([...argv, '--prompt', 'Once upon a time', '--max-tokens', '2']);
     expect(code).toBe(0);
-    expect(JSON.parse(stdout)).toMatchObject({ verdict: 'pass', maxAbs: 0 });
+    expect(JSON.parse(stdout)).toMatchObject({ status: 'ok', metrics: { max_abs_difference: 0 } });
   });
 
   test('numerics that llama.cpp does not have are not compared', async () => {

@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { openLlama, type ReferenceLibrary, translateBitnetFile } from '@bittern/cpp-bridge';
 import { runLadder, type Side } from '@bittern/crossval';
-import { loadModel } from '@bittern/engine';
+import { EVALUATION_MODES, loadModel } from '@bittern/engine';
 import { openGguf } from '@bittern/gguf-parser';
 import { openFile } from '@bittern/gguf-parser/node';
 import { tokenizerFromGguf } from '@bittern/tokenizer';
@@ -28,6 +28,7 @@ function oldLibrary(): ReferenceLibrary {
     backend: 'llama',
     origin: 'llama.cpp b3889',
     generation: 'old',
+    compilers: [],
     files: { llama: join(folder, 'libllama.so'), ggml: join(folder, 'libggml.so') },
     layouts: B3889_LAYOUTS,
   };
@@ -62,8 +63,9 @@ describe.runIf(process.platform === 'linux' && process.arch === 'x64')('a llama.
     using ours = engineSide(loaded, tokenizerFromGguf(gguf.metadata), backend.info.model.sha256);
     const side = bridgeSide(backend, bridgeIdentity(backend.info, 'avx2'));
     const { signal } = new AbortController();
-    const modes = ['batch-all', 'batch-last', 'sequential'] as const;
-    const cases = await liveCases(side, promptsFor(prompts, undefined), modes, 8, signal);
+    const given = prompts?.map((text) => ({ text, parseSpecial: true }));
+    const request = { prompts: promptsFor(given, undefined), modes: EVALUATION_MODES, greedyCount: 8 };
+    const cases = await liveCases(side, request, signal);
     const report = await runLadder({ ours: withoutGate(ours), reference: withoutGate(side), cases, exact: true });
     expect(report.failures).toEqual([]);
     expect(report.verdict).toBe('pass');

@@ -27,6 +27,24 @@ describe('the process', () => {
     expect(await once(child, 'close')).toEqual([130, null]);
   });
 
+  test('chat: SIGINT stops the answer, and the program goes on', async () => {
+    const child = spawn(process.execPath, [BIN, 'chat', '--greedy', '-n', '400']);
+    let stdout = '';
+    child.stdout.on('data', (chunk) => {
+      stdout += chunk;
+    });
+    child.stdin.write('Hi\n');
+    await once(child.stdout, 'data');
+    child.kill('SIGINT');
+    while (!stdout.includes('\n')) await once(child.stdout, 'data');
+    const stopped = stdout.slice(0, stdout.indexOf('\n'));
+    child.stdin.end('/clear\nHi\n');
+    expect(await once(child, 'close')).toEqual([0, null]);
+    const [, whole] = stdout.split('\n');
+    expect(whole!.startsWith(stopped)).toBe(true);
+    expect(stopped.length).toBeLessThan(whole!.length);
+  });
+
   test('reads standard input, and ends with 130 on SIGINT while it waits for it', async () => {
     const argv = [BIN, 'tokenize', '-m', MODEL, '-p', '-', '--json'];
     const fed = run(process.execPath, argv);

@@ -53,6 +53,7 @@ describe('run', () => {
     ['--seed', '7'],
     ['--seed', '7', '--top-k', '3', '--temperature', '2'],
     ['--temperature', '0'],
+    ['--seed', '7', '--top-p', '0.9', '--min-p', '0.02', '--stop', 'never to be seen'],
   ])('--head screened gives the same text: %s %s', async (...sampling) => {
     const argv = ['run', '-p', PROMPT, '-n', '24', ...sampling];
     const exact = await bittern(argv);
@@ -71,6 +72,16 @@ describe('run', () => {
     expect(stderr).toContain('--top-k above 0');
   });
 
+  test.each([
+    [['--repeat-penalty', '1.1'], '--repeat-penalty'],
+    [['--greedy', '--repeat-penalty', '1.1'], '--repeat-penalty'],
+    [['--logprobs', '0', '--json'], '--logprobs'],
+  ])('--head screened refuses %j', async (options, named) => {
+    const { code, stdout, stderr } = await bittern(['run', '-p', PROMPT, '--head', 'screened', ...options]);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toContain(named);
+  });
+
   test('--json is one document whose parts agree', async () => {
     const argv = ['run', '-m', MODEL, '-p', PROMPT, '-n', '8', '--seed', '7'];
     const { stdout } = await bittern([...argv, '--json']);
@@ -78,7 +89,9 @@ describe('run', () => {
     expect(document).toEqual({
       model: { file: MODEL, sha256: expect.stringMatching(/^[0-9a-f]{64}$/) },
       numerics: 'avx512',
-      sampling: { seed: 7, temperature: 0.8, topK: 40 },
+      sampling: { seed: 7, temperature: 0.8, topK: 40, topP: 1, minP: 0, repetitionPenalty: 1 },
+      environment: {},
+      threads: 1,
       tokenizer: {
         file: MODEL,
         source: 'gguf',
@@ -95,6 +108,10 @@ describe('run', () => {
       text: expect.any(String),
       stop: 'count',
       head: 'exact',
+      timings: {
+        prefill: { tokens: document.ids.length, durationMs: expect.any(Number), tokensPerSecond: expect.any(Number) },
+        decode: { tokens: 7, durationMs: expect.any(Number), tokensPerSecond: expect.any(Number) },
+      },
       kernels: {
         variant: expect.stringMatching(/^(relaxed|simd128)$/),
         threads: 1,
@@ -123,6 +140,62 @@ describe('run', () => {
 
   test('-n 0 prints the prompt alone', async () => {
     expect((await bittern(['run', '-p', PROMPT, '-n', '0'])).stdout).toBe(`${PROMPT}\n`);
+  });
+});
+
+describe('what ends a run, and what it tells', () => {
+  const GREEDY = ['run', '-p', PROMPT, '-n', '24', '--greedy'];
+
+  test('--stop, of which nothing is printed, and which may be given many times', async () => {
+    const { text, generated } = JSON.parse((await bittern([...GREEDY, '--json'])).stdout);
+    const stop = text.slice(9, 14);
+    const before = text.slice(0, text.indexOf(stop));
+    const argv = [...GREEDY, '--stop', 'never to be seen', '--stop', stop];
+    expect((await bittern(argv)).stdout).toBe(`${PROMPT}${before}\n`);
+    const document = JSON.parse((await bittern([...argv, '--json'])).stdout);
+    expect(document).toMatchObject({ text: before, stop: 'stop-string', stopString: stop });
+    expect(document.generated).toEqual(generated.slice(0, document.generated.length));
+  });
+
+  test('--stop-id', async () => {
+    const { generated } = JSON.parse((await bittern([...GREEDY, '--json'])).stdout);
+    const argv = [...GREEDY, '--stop-id', '4094', '--stop-id', String(generated[5]), '--json'];
+    const document = JSON.parse((await bittern(argv)).stdout);
+    expect(document).toMatchObject({ stop: 'stop-id' });
+    expect(document.generated).toEqual(generated.slice(0, generated.indexOf(generated[5]) + 1));
+  });
+
+  test('--repeat-penalty makes another text, also a greedy one', async () => {
+    const plain = await bittern(GREEDY);
+    const penalized = await bittern([...GREEDY, '--repeat-penalty', '1.5']);
+    expect(penalized.code).toBe(0);
+    expect(penalized.stdout).not.toBe(plain.stdout);
+  });
+
+  test('--top-p and --min-p that leave one token are greedy', async () => {
+    const { stdout } = await bittern(GREEDY);
+    const seeded = ['run', '-p', PROMPT, '-n', '24', '--seed', '3'];
+    expect((await bittern([...seeded, '--top-p', '0.0001'])).stdout).toBe(stdout);
+    expect((await bittern([...seeded, '--min-p', '1'])).stdout).toBe(stdout);
+  });
+
+  test('--logprobs, of each token', async () => {
+    const { generated, logprobs } = JSON.parse((await bittern([...GREEDY, '--logprobs', '2', '--json'])).stdout);
+    expect(logprobs).toHaveLength(generated.length);
+    for (const [index, { logprob, top }] of logprobs.entries()) {
+      expect(top[0]).toEqual([generated[index], logprob]);
+      expect(top[1][1]).toBeLessThanOrEqual(logprob);
+    }
+  });
+
+  test('--progress writes tokens per second on stderr as they come', async () => {
+    const { stderr } = await bittern([...GREEDY, '--progress']);
+    expect(stderr).toMatch(/^1 tokens in 0\.\d\d s, .* tokens\/s\n/);
+    expect((await bittern(GREEDY)).stderr).not.toMatch(/^1 tokens/m);
+    const shown: string[] = [];
+    await bittern([...GREEDY, '--json'], { isTTY: true, onProgress: (text) => shown.push(text) });
+    expect(shown.some((text) => text.includes('tokens/s'))).toBe(true);
+    expect(shown.at(-1)).toBe('\r\u001b[K');
   });
 });
 
@@ -177,7 +250,7 @@ describe('run with a chat template', () => {
     const { generated } = JSON.parse((await bittern(argv)).stdout);
     const model = await editedModel((editor) => editor.set('tokenizer.ggml.eos_token_id', 'u32', generated[2]));
     const document = JSON.parse((await bittern([...argv, '-m', model])).stdout);
-    expect(document.stop).toBe('end-of-text');
+    expect(document.stop).toBe('stop-id');
     expect(document.generated).toEqual(generated.slice(0, generated.indexOf(generated[2]) + 1));
   });
 });

@@ -22,9 +22,13 @@ export interface Outcome {
 
 export interface RunOptions {
   /** Standard input, in pieces. */
-  readonly stdin?: readonly Uint8Array[];
+  readonly stdin?: readonly Uint8Array[] | AsyncIterable<Uint8Array>;
   readonly isTTY?: boolean;
   readonly env?: Readonly<Record<string, string | undefined>>;
+  /** Whether standard input is a terminal that edits lines. */
+  readonly isTerminal?: boolean;
+  /** Given what to call for Ctrl-C, whenever a command takes it. */
+  readonly onTake?: (interrupt: () => void) => void;
   readonly signal?: AbortSignal;
   /** Called before each write to stdout; what it throws is the write's failure. */
   readonly onWrite?: (text: string) => void;
@@ -33,12 +37,15 @@ export interface RunOptions {
 
 /** Runs a command in this process. */
 export async function bittern(argv: readonly string[], options: RunOptions = {}): Promise<Outcome> {
-  const { stdin = [], isTTY = false, env = {}, signal = new AbortController().signal, onWrite, onProgress } = options;
+  const { stdin = [], isTTY = false, isTerminal = false, env = {}, onTake, onWrite, onProgress } = options;
+  const { signal = new AbortController().signal } = options;
   let stdout = '';
   let stderr = '';
   const code = await main(argv, {
     stdin: Readable.from(stdin),
+    isTerminal,
     stdout: {
+      isTTY: false,
       async write(text) {
         onWrite?.(text);
         stdout += text;
@@ -54,6 +61,10 @@ export async function bittern(argv: readonly string[], options: RunOptions = {})
     env,
     columns: 100,
     signal,
+    takeInterrupts(handler) {
+      onTake?.(handler);
+      return () => {};
+    },
   });
   return { code, stdout, stderr };
 }

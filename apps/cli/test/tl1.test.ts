@@ -54,14 +54,14 @@ describe('a TL1 model', async () => {
     const argv = ['crossval', '-m', model, '--reference', reference, '--numerics', 'avx2', '--exact', '--json'];
     const { code, stdout } = await bittern([...argv, '--tl1-tiling', tiling, '--tl1-kernel', 'lut']);
     expect(code).toBe(0);
-    const { verdict, maxAbs, ladders } = JSON.parse(stdout);
-    expect({ verdict, maxAbs }).toEqual({ verdict: 'pass', maxAbs: 0 });
+    const { status, metrics, ladders } = JSON.parse(stdout);
+    expect({ status, maxAbs: metrics.max_abs_difference }).toEqual({ status: 'ok', maxAbs: 0 });
     expect(ladders[0].ours.build).toMatch(/^WebAssembly, \w+ kernels, TL1 lut$/);
 
     const refused = await bittern(argv);
     expect(refused.code).toBe(3);
     expect(JSON.parse(refused.stdout)).toMatchObject({
-      verdict: 'not-compared',
+      status: 'not-compared',
       message: expect.stringMatching(/TL1/),
     });
   });

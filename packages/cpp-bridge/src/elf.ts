@@ -1,6 +1,6 @@
 import { BridgeError } from './errors.ts';
 
-/** What a shared library says about itself, in the tables that the dynamic loader reads. */
+/** What a shared library says about itself: most of it in the tables that the dynamic loader reads. */
 export interface ElfLibrary {
   readonly machine: ElfMachine;
   readonly soname: string | undefined;
@@ -14,6 +14,8 @@ export interface ElfLibrary {
   readonly glibcFloor: string | undefined;
   /** The same of the GNU C++ library: `3.4.29`. */
   readonly glibcxxFloor: string | undefined;
+  /** What compilers left in it, such as `GCC: (Debian 12.2.0-14) 12.2.0`; none where that was stripped. */
+  readonly compilers: readonly string[];
 }
 
 /** As `process.arch` has it where Node runs; a number as text where not. */
@@ -39,6 +41,8 @@ const LIMITS = {
   nameBytes: 4096,
   symbols: 1 << 20,
   functionNameBytes: 1 << 26,
+  sections: 1 << 16,
+  compilers: 64,
 };
 
 const TYPE_SHARED_OBJECT = 3;
@@ -88,6 +92,7 @@ export function readElf(bytes: Uint8Array, name: string): ElfLibrary {
     functions: readFunctions(file, segments, dynamic, string),
     glibcFloor: newest(versions, 'GLIBC_'),
     glibcxxFloor: newest(versions, 'GLIBCXX_'),
+    compilers: readCompilers(file),
   };
 }
 
@@ -254,6 +259,34 @@ function readVersionNeeds(
     if (left > 0 && offset === 0) throw file.damaged('its list of needed versions ends too early');
     return file.at(BigInt(current), offset);
   }
+}
+
+/** Strings of the section `.comment`. Linkers merge equal ones. */
+function readCompilers(file: ElfFile): readonly string[] {
+  const table = file.u64(40);
+  const [entryBytes, count, names] = [file.u16(58), file.u16(60), file.u16(62)];
+  if (table === 0n || count === 0) return []; // stripped of sections
+  if (entryBytes < 64) throw file.damaged('the section table has entries of', entryBytes, 'bytes');
+  if (count > LIMITS.sections || names >= count) throw file.damaged('the section table has', count, 'entries');
+  const rangeOf = (index: number): Range => {
+    const at = file.at(table, index * entryBytes);
+    const start = file.at(file.u64(at + 24), 0);
+    return { start, end: file.at(file.u64(at + 24) + file.u64(at + 32), 0) };
+  };
+  const nameRange = rangeOf(names);
+  for (let index = 1; index < count; index++) {
+    const nameAt = file.u32(file.at(table, index * entryBytes));
+    if (file.string(nameRange, nameAt) !== '.comment') continue;
+    const range = rangeOf(index);
+    const compilers: string[] = [];
+    for (let at = 0; at < range.end - range.start && compilers.length < LIMITS.compilers;) {
+      const text = file.string(range, at);
+      if (text !== '') compilers.push(text);
+      at += new TextEncoder().encode(text).length + 1;
+    }
+    return compilers;
+  }
+  return [];
 }
 
 /** The newest of the versions that begin with `prefix`. Private ones (`GLIBC_PRIVATE`) are not numbers. */

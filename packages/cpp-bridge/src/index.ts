@@ -14,7 +14,7 @@ export type { FetchRecord } from './fetch/record.ts';
 export { removeFetched } from './fetch/remove.ts';
 export { findReference } from './find-reference.ts';
 export type { InspectedFile, Inspection, InspectOptions } from './inspect.ts';
-export type { ApiGeneration, LibraryBackend, ReferenceLibrary } from './library.ts';
+export { type ApiGeneration, compilerWarning, type LibraryBackend, type ReferenceLibrary } from './library.ts';
 export type {
   Backend,
   BackendCapabilities,

@@ -23,6 +23,8 @@ export interface InspectedFile {
   readonly machine: string;
   readonly glibcFloor: string | undefined;
   readonly glibcxxFloor: string | undefined;
+  /** What compilers left in it; see {@link ReferenceLibrary.compilers}. */
+  readonly compilers: readonly string[];
 }
 
 /** What is known about a reference without running it; as far as inspection came. */
@@ -117,8 +119,9 @@ export async function inspect(
     for (const [role, path] of roles) {
       signal?.throwIfAborted();
       const elf = await readLibrary(path);
-      const { machine, glibcFloor, glibcxxFloor } = elf;
-      inspected.push({ role, path, sha256: await sha256OfFile(path, signal), machine, glibcFloor, glibcxxFloor });
+      const { machine, glibcFloor, glibcxxFloor, compilers } = elf;
+      const sha256 = await sha256OfFile(path, signal);
+      inspected.push({ role, path, sha256, machine, glibcFloor, glibcxxFloor, compilers });
       refuseOtherMachines(path, elf);
       for (const name of elf.functions) functions.add(name);
     }
@@ -138,6 +141,7 @@ export async function inspect(
       generation: found.generation,
       files: { llama, ggml, ...(files.ggmlBase && { ggmlBase: files.ggmlBase }), ...(cpu && { cpu }) },
       ...(variant && { cpuVariant: variant }),
+      compilers: inspected.at(-1)!.compilers, // of the part that computes
       layouts,
     };
   } catch (error) {

@@ -25,5 +25,20 @@ export interface ReferenceLibrary {
   };
   /** Name of that CPU backend, for example `haswell`. */
   readonly cpuVariant?: string;
+  /**
+   * What compilers left in the library that computes, such as `Debian clang version 19.1.7` or `GCC: (Debian 12.2.0-14)
+   * 12.2.0`. Clang's have GCC's name, too, where the system's start files were compiled by it.
+   */
+  readonly compilers: readonly string[];
   readonly layouts: AbiLayouts;
+}
+
+/**
+ * What to know about the bits of a bitnet.cpp by its compiler; undefined if nothing. GCC contracts a product and a sum to a
+ * fused multiply-add, also where an activation is rounded to int8 (numerics, section 3): an exact tie then goes another way
+ * than in builds of Clang, which upstream asks for and Bittern reproduces.
+ */
+export function compilerWarning({ backend, compilers, origin }: ReferenceLibrary): string | undefined {
+  if (backend !== 'bitnet' || compilers.length === 0 || compilers.some((text) => /clang/i.test(text))) return undefined;
+  return `${origin} was compiled by ${compilers.join(', ')}. Other than Clang, which upstream asks for, GCC fuses the rounding of activations, so a tie, which is rare, goes another way, and everything after it differs. Build it with Clang (-DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++) to compare bits.`;
 }

@@ -17,6 +17,8 @@ export interface ElfSpec {
   /** Versions of libc.so.6 that it needs, such as `GLIBC_2.34`. */
   readonly versions?: readonly string[];
   readonly hash?: 'gnu' | 'sysv';
+  /** Strings of the section `.comment`. Default: there are no sections. */
+  readonly compilers?: readonly string[];
   /** Machine code of each function. Default: returns 0. */
   readonly code?: readonly number[];
   /** Machine code that the loader runs as it loads the library. */
@@ -35,7 +37,7 @@ export const CODE = {
   crash: [0x0f, 0x0b],
 } as const;
 
-const [HEADER_BYTES, SEGMENT_BYTES, SEGMENTS, SYMBOL_BYTES] = [64, 56, 3, 24];
+const [HEADER_BYTES, SEGMENT_BYTES, SEGMENTS, SYMBOL_BYTES, SECTION_BYTES] = [64, 56, 3, 24, 64];
 
 export function elfLibrary({
   machine = 62,
@@ -49,6 +51,7 @@ export function elfLibrary({
   imports = [],
   versions = [],
   hash = 'gnu',
+  compilers,
   code = CODE.returnZero,
   init,
 }: ElfSpec = {}): Buffer {
@@ -107,6 +110,7 @@ export function elfLibrary({
     table.writeBigUInt64LE(BigInt(value), index * 16 + 8);
   }
   const dynamicAt = image.append(table);
+  const sections = compilers === undefined ? undefined : appendSections(image, compilers);
 
   const bytes = image.bytes();
   bytes.set([0x7f, 0x45, 0x4c, 0x46, fileClass, bigEndian ? 2 : 1, 1]);
@@ -117,6 +121,12 @@ export function elfLibrary({
   bytes.writeUInt16LE(HEADER_BYTES, 52);
   bytes.writeUInt16LE(SEGMENT_BYTES, 54);
   bytes.writeUInt16LE(SEGMENTS, 56);
+  if (sections !== undefined) {
+    bytes.writeBigUInt64LE(BigInt(sections), 40);
+    bytes.writeUInt16LE(SECTION_BYTES, 58);
+    bytes.writeUInt16LE(3, 60);
+    bytes.writeUInt16LE(1, 62);
+  }
   // All of the file, to be read, written and run; the dynamic table; a stack that cannot be run.
   segment(0, 1, 7, 0, bytes.length, 0x1000);
   segment(1, 2, 6, dynamicAt, table.length, 8);
@@ -131,6 +141,22 @@ export function elfLibrary({
     for (const place of [32, 40]) bytes.writeBigUInt64LE(BigInt(length), at + place);
     bytes.writeBigUInt64LE(BigInt(align), at + 48);
   }
+}
+
+/** A table of sections: none, their names, and `.comment`. Returns where it begins. */
+function appendSections(image: Image, compilers: readonly string[]): number {
+  const names = Buffer.from('\0.comment\0');
+  const comment = Buffer.from(compilers.map((text) => `${text}\0`).join(''));
+  const table = Buffer.alloc(3 * SECTION_BYTES);
+  for (const [index, name, content] of [
+    [1, 0, names],
+    [2, 1, comment],
+  ] as const) {
+    table.writeUInt32LE(name, index * SECTION_BYTES);
+    table.writeBigUInt64LE(BigInt(image.append(content)), index * SECTION_BYTES + 24);
+    table.writeBigUInt64LE(BigInt(content.length), index * SECTION_BYTES + 32);
+  }
+  return image.append(table);
 }
 
 /** One bucket with all functions, a filter that lets everything through. */

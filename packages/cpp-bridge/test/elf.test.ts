@@ -36,6 +36,7 @@ describe('a shared library', () => {
       functions: new Set(['llama_decode', 'llama_free']),
       glibcFloor: '2.34',
       glibcxxFloor: '3.4.29',
+      compilers: [],
     });
   });
 
@@ -48,6 +49,7 @@ describe('a shared library', () => {
       functions: new Set(),
       glibcFloor: undefined,
       glibcxxFloor: undefined,
+      compilers: [],
     });
   });
 
@@ -59,6 +61,11 @@ describe('a shared library', () => {
     expect(readElf(elfLibrary({ machine }), 'x.so').machine).toBe(name);
   });
 
+  test('that says what compiled it', () => {
+    const compilers = ['GCC: (Debian 12.2.0-14) 12.2.0', 'Debian clang version 19.1.7'];
+    expect(readElf(elfLibrary({ ...SPEC, compilers }), 'x.so').compilers).toEqual(compilers);
+  });
+
   test('of llama.cpp itself', async () => {
     const { files } = await npmReference();
     const llama = readElf(await readFile(files.llama), files.llama);
@@ -68,6 +75,7 @@ describe('a shared library', () => {
     expect([llama.functions.size, llama.glibcFloor, llama.glibcxxFloor]).toEqual([4125, '2.34', '3.4.29']);
     const base = readElf(await readFile(files.ggmlBase!), 'libggml-base.so');
     expect([base.functions.size, base.glibcFloor, base.glibcxxFloor]).toEqual([859, '2.29', '3.4.29']);
+    expect(base.compilers).toEqual(['GCC: (Ubuntu 11.4.0-1ubuntu1~22.04.3) 11.4.0']); // `readelf -p .comment`
   });
 });
 
@@ -95,14 +103,14 @@ describe('what is no library for the bridge is named', () => {
 
 describe('hostile files end with a typed error', () => {
   test.each(['gnu', 'sysv'] as const)('cut off at every byte, with a hash table of kind %s', (hash) => {
-    const whole = elfLibrary({ ...SPEC, hash });
+    const whole = elfLibrary({ ...SPEC, hash, compilers: ['GCC: 12.2.0'] });
     for (let length = 0; length < whole.length; length++) {
       expect(codeOf(whole.subarray(0, length)), `${length} bytes`).toMatch(/^BRIDGE_(BAD|DAMAGED)_LIBRARY$/);
     }
   });
 
   test('any change of a few bytes', () => {
-    const whole = elfLibrary(SPEC);
+    const whole = elfLibrary({ ...SPEC, compilers: ['GCC: 12.2.0'] });
     const change = fc.record({ at: fc.nat(whole.length - 1), value: fc.nat(255) });
     fc.assert(
       fc.property(fc.array(change, { minLength: 1, maxLength: 8 }), (changes) => {

@@ -5,10 +5,32 @@ import { describe, expect, test } from 'vitest';
 import { chooseCpuVariant } from '../src/cpu-variant.ts';
 import { LLAMA_0_5_0_LAYOUTS } from '../src/ffi/layouts-llama-0.5.0.ts';
 import { inspect, referenceIn } from '../src/inspect.ts';
+import { compilerWarning } from '../src/library.ts';
 import { npmReference } from './npm-reference.ts';
 import { elfLibrary } from './elf-writer.ts';
 import { fakeReference, GGML_FUNCTIONS, LLAMA_FUNCTIONS, temporaryFolder, writeFiles } from './fake-reference.ts';
 import { OLD_LAYOUTS } from './header-writer.ts';
+
+describe('a warning about the compiler', () => {
+  const GCC = 'GCC: (Debian 12.2.0-14) 12.2.0';
+  // ggml computes, and counts.
+  const warningOf = async (backend: 'bitnet' | 'llama', compilers: readonly string[]): Promise<string | undefined> => {
+    const place = await fakeReference({ backend, ggml: { compilers }, llama: { compilers: ['GCC: other'] } });
+    const library = await referenceIn(place);
+    expect(library.compilers).toEqual(compilers);
+    return compilerWarning(library);
+  };
+
+  test('of a bitnet.cpp that GCC compiled', async () => {
+    expect(await warningOf('bitnet', [GCC])).toContain(`was compiled by ${GCC}. `);
+  });
+
+  test('not where Clang did, nobody says, or it is a llama.cpp', async () => {
+    expect(await warningOf('bitnet', [GCC, 'Debian clang version 19.1.7'])).toBeUndefined();
+    expect(await warningOf('bitnet', [])).toBeUndefined();
+    expect(await warningOf('llama', [GCC])).toBeUndefined();
+  });
+});
 
 describe('what is found', () => {
   test('a build of bitnet.cpp: old API, layouts from its headers', async () => {
@@ -28,12 +50,13 @@ describe('what is found', () => {
       origin: place.origin,
       generation: 'old',
       files: { llama, ggml },
+      compilers: [],
       layouts: OLD_LAYOUTS,
     });
     const digest = createHash('sha256')
       .update(await readFile(llama))
       .digest('hex');
-    expect(files[0]).toEqual({ role: 'llama', path: llama, sha256: digest, machine: 'x64' });
+    expect(files[0]).toEqual({ role: 'llama', path: llama, sha256: digest, machine: 'x64', compilers: [] });
     expect(layoutSource).toContain(join(place.folder, '3rdparty/llama.cpp/include'));
   });
 

@@ -146,6 +146,15 @@ test('architecture bitnet keeps its SiLU, and its head', async () => {
   }
 });
 
+test('matrices in floats stay, and read floats; some in floats among ternary ones are refused', async () => {
+  const floats = { name: 'blk.0.attn_k.weight', type: 'F32', shape: [2, 2], data: new Uint8Array(16) } as const;
+  const of = async (tensors: GgufTensorData[]) => await openGguf(await model(tensors, 'bitnet-b1.58'));
+  expect(translateBitnet(await of([floats]), { weights: 'F16' }).hooks.int8Activations).toBe(false);
+  expect(translateBitnet(await of([i2s()]), { weights: 'F16' }).hooks.int8Activations).toBe(true);
+  const mixed = await of([i2s(), floats]);
+  expect(() => translateBitnet(mixed, { weights: 'F16' })).toThrow(/attn_k.weight" has type F32/);
+});
+
 test('the embedding is widened only on demand, without rounding', async () => {
   const halves = Uint8Array.of(0, 0x3c, 1, 0, 0xff, 0x7b, 0, 0x80);
   const embedding = { name: 'token_embd.weight', type: 'F16', shape: [2, 2], data: halves } as const;

@@ -13,6 +13,13 @@ export interface LadderCase {
   readonly greedyCount: number;
   /** Whether the reference has a trace of this prompt in this mode. */
   readonly trace: boolean;
+  /** How many of the ids are traced, from the first. Default: all. */
+  readonly traceLength?: number;
+}
+
+/** The ids whose trace is compared. */
+export function tracedIds({ ids, traceLength }: LadderCase): readonly number[] {
+  return traceLength === undefined ? ids : ids.slice(0, traceLength);
 }
 
 /** The positions for which an evaluation in `mode` must give logits. */

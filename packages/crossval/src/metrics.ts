@@ -22,6 +22,20 @@ export interface RowMetrics {
   readonly firstDiffering: number | null;
 }
 
+/** One of a row's largest logits. */
+export interface TopEntry {
+  readonly id: number;
+  readonly logit: number;
+  /** After softmax. */
+  readonly probability: number;
+}
+
+/** A comparison of two rows, with the largest logits of each: largest first, lowest id first among equals. */
+export interface RowComparison {
+  readonly metrics: RowMetrics;
+  readonly top: { readonly reference: readonly TopEntry[]; readonly ours: readonly TopEntry[] };
+}
+
 /** Index of the first NaN or infinity. */
 export function firstNonFinite(values: Float32Array): number | undefined {
   for (let index = 0; index < values.length; index++) if (!Number.isFinite(values[index])) return index;
@@ -31,14 +45,16 @@ export function firstNonFinite(values: Float32Array): number | undefined {
 /** Ids of the k largest values, largest first, lowest id first among equals. At most `values.length` of them. */
 export function topK(values: Float32Array, k: number): number[] {
   const best: number[] = [];
+  let least = -Infinity;
   for (let id = 0; id < values.length; id++) {
-    let rank = best.length;
+    const value = values[id]!;
     // Strictly larger only: an equal value with a lower id keeps its place.
-    while (rank > 0 && values[id]! > values[best[rank - 1]!]!) rank--;
-    if (rank < k) {
-      best.splice(rank, 0, id);
-      if (best.length > k) best.pop();
-    }
+    if (best.length === k && !(value > least)) continue;
+    let rank = best.length;
+    while (rank > 0 && value > values[best[rank - 1]!]!) rank--;
+    best.splice(rank, 0, id);
+    if (best.length > k) best.pop();
+    least = values[best.at(-1)!] ?? -Infinity;
   }
   return best;
 }
@@ -67,6 +83,11 @@ export function compareBits(
  * @throws CrossvalError CROSSVAL_EMPTY, CROSSVAL_LENGTH_MISMATCH, CROSSVAL_NON_FINITE: none of these is a number
  */
 export function compareRows(reference: Float32Array, ours: Float32Array): RowMetrics {
+  return compareRowsWithTop(reference, ours).metrics;
+}
+
+/** {@link compareRows}, with the five largest logits of each row. */
+export function compareRowsWithTop(reference: Float32Array, ours: Float32Array): RowComparison {
   const { differing, firstDiffering } = compareBits(reference, ours);
   checkFinite(reference, 'reference');
   checkFinite(ours, 'our');
@@ -92,19 +113,27 @@ export function compareRows(reference: Float32Array, ours: Float32Array): RowMet
   const norms = Math.sqrt(referenceSquares * ourSquares);
   const referenceTop = topK(reference, 10);
   const ourTop = topK(ours, 10);
-  return {
+  const ourNorm = logSumExp(ours, ours[ourTop[0]!]!);
+  const { kl, referenceNorm } = divergence(reference, ours, reference[referenceTop[0]!]!, ourNorm);
+  const metrics: RowMetrics = {
     count,
     maxAbs,
     mse: sumSquares / count,
     l2: Math.sqrt(sumSquares),
     meanAbs: sumAbs / count,
     cosine: norms === 0 ? null : dot / norms,
-    kl: divergence(reference, ours),
+    kl,
     top1: overlap(referenceTop, ourTop, 1),
     top5: overlap(referenceTop, ourTop, 5),
     top10: overlap(referenceTop, ourTop, 10),
     differing,
     firstDiffering,
+  };
+  const entries = (values: Float32Array, ids: readonly number[], norm: number): TopEntry[] =>
+    ids.slice(0, 5).map((id) => ({ id, logit: values[id]!, probability: Math.exp(values[id]! - norm) }));
+  return {
+    metrics,
+    top: { reference: entries(reference, referenceTop, referenceNorm), ours: entries(ours, ourTop, ourNorm) },
   };
 }
 
@@ -125,24 +154,31 @@ function checkFinite(values: Float32Array, whose: string): void {
 }
 
 /** log of the sum of exponentials; the largest logit is taken out, so that nothing overflows. */
-function logSumExp(logits: Float32Array): number {
-  let max = -Infinity;
-  for (const logit of logits) if (logit > max) max = logit;
+function logSumExp(logits: Float32Array, max: number): number {
   let sum = 0;
-  for (const logit of logits) sum += Math.exp(logit - max);
+  for (let index = 0; index < logits.length; index++) sum += Math.exp(logits[index]! - max);
   return max + Math.log(sum);
 }
 
-function divergence(reference: Float32Array, ours: Float32Array): number {
-  const referenceNorm = logSumExp(reference);
-  const ourNorm = logSumExp(ours);
+/**
+ * KL(reference || ours) and the logarithm of the reference's sum of exponentials, with one exponential a logit:
+ * the sum of p · (log p - log q) is that of p · (a - b), less the difference of the two norms.
+ */
+function divergence(
+  reference: Float32Array,
+  ours: Float32Array,
+  max: number,
+  ourNorm: number,
+): { kl: number; referenceNorm: number } {
   let sum = 0;
+  let weighted = 0;
   for (let index = 0; index < reference.length; index++) {
-    const logP = reference[index]! - referenceNorm;
-    const logQ = ours[index]! - ourNorm;
-    sum += Math.exp(logP) * (logP - logQ);
+    const exponential = Math.exp(reference[index]! - max);
+    sum += exponential;
+    weighted += exponential * (reference[index]! - ours[index]!);
   }
-  return sum;
+  const referenceNorm = max + Math.log(sum);
+  return { kl: weighted / sum - (referenceNorm - ourNorm), referenceNorm };
 }
 
 function overlap(a: readonly number[], b: readonly number[], k: number): number {

@@ -1,4 +1,5 @@
 import { expectedPositions } from './case.ts';
+import { checkedJson } from './checked-json.ts';
 import { CrossvalError } from './errors.ts';
 import type { EvaluationMode } from './side.ts';
 
@@ -78,68 +79,12 @@ export interface RecordedNode {
 }
 
 const MAX_TOP = 10;
-const MAX_DIMENSIONS = 4;
-/** More than any engine's context; keeps sizes computed from counts far below 2^53. */
-const MAX_COUNT = 2 ** 31;
 
 function bad(path: string, what: string): CrossvalError {
   return new CrossvalError('CROSSVAL_BAD_RECORDING', `recording.json: ${path} ${what}. Make the recording again.`);
 }
 
-/** The fields of an object that has exactly these keys. Only own keys count, so `__proto__` is one more unknown key. */
-function fields<Key extends string>(value: unknown, path: string, keys: readonly Key[]): Record<Key, unknown> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw bad(path, 'is not an object');
-  for (const key of keys) if (!Object.hasOwn(value, key)) throw bad(path, `lacks "${key}"`);
-  for (const key of Object.keys(value)) {
-    if (!(keys as readonly string[]).includes(key)) throw bad(path, `has the unknown key ${JSON.stringify(key)}`);
-  }
-  return value as Record<Key, unknown>;
-}
-
-function text(value: unknown, path: string): string {
-  if (typeof value !== 'string') throw bad(path, 'is not a string');
-  return value;
-}
-
-function name(value: unknown, path: string): string {
-  if (text(value, path) === '') throw bad(path, 'is empty');
-  return value as string;
-}
-
-function count(value: unknown, path: string): number {
-  if (!Number.isInteger(value) || (value as number) < 0 || (value as number) >= MAX_COUNT) {
-    throw bad(path, 'is not an integer from 0 to 2^31 - 1');
-  }
-  return value as number;
-}
-
-function digest(value: unknown, path: string): string {
-  if (!/^[0-9a-f]{64}$/.test(text(value, path))) throw bad(path, 'is not a SHA-256 in lower-case hex');
-  return value as string;
-}
-
-function flag(value: unknown, path: string): boolean {
-  if (typeof value !== 'boolean') throw bad(path, 'is not true or false');
-  return value;
-}
-
-function mode(value: unknown, path: string): EvaluationMode {
-  if (value !== 'batch-all' && value !== 'batch-last' && value !== 'sequential') {
-    throw bad(path, 'is not "batch-all", "batch-last" or "sequential"');
-  }
-  return value;
-}
-
-function list<T>(value: unknown, path: string, item: (value: unknown, path: string) => T): T[] {
-  if (!Array.isArray(value)) throw bad(path, 'is not an array');
-  return value.map((element: unknown, index) => item(element, `${path}[${index}]`));
-}
-
-function filledList<T>(value: unknown, path: string, item: (value: unknown, path: string) => T): T[] {
-  const items = list(value, path, item);
-  if (items.length === 0) throw bad(path, 'is empty');
-  return items;
-}
+const { fields, text, name, count, digest, flag, mode, shape, list, filledList } = checkedJson(bad);
 
 function tokenIds(value: unknown, path: string, vocabSize: number): number[] {
   return filledList(value, path, (id, at) => {
@@ -217,16 +162,12 @@ function run(value: unknown, path: string, vocabSize: number): RecordedRun {
 
 function node(value: unknown, path: string): RecordedNode {
   const of = fields(value, path, ['name', 'occurrence', 'step', 'op', 'shape', 'sha256']);
-  const shape = filledList(of.shape, `${path}.shape`, count);
-  if (shape.length > MAX_DIMENSIONS || !(shape.reduce((product, size) => product * size, 1) < MAX_COUNT)) {
-    throw bad(`${path}.shape`, `has more than ${MAX_DIMENSIONS} dimensions or 2^31 elements`);
-  }
   return {
     name: name(of.name, `${path}.name`),
     occurrence: count(of.occurrence, `${path}.occurrence`),
     step: count(of.step, `${path}.step`),
     op: name(of.op, `${path}.op`),
-    shape,
+    shape: shape(of.shape, `${path}.shape`),
     sha256: digest(of.sha256, `${path}.sha256`),
   };
 }

@@ -20,6 +20,14 @@ function isCount(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
+/** Where an array lies in a safetensors file. */
+export interface SafetensorsEntry {
+  readonly shape: readonly number[];
+  /** Absolute, in bytes; `end` is behind the last byte. */
+  readonly begin: number;
+  readonly end: number;
+}
+
 /**
  * Reads a safetensors file whose arrays are all F32.
  *
@@ -27,23 +35,42 @@ function isCount(value: unknown): value is number {
  * Every byte of the data must belong to exactly one array.
  */
 export function readSafetensors(bytes: Uint8Array): ReadonlyMap<string, SafetensorsArray> {
-  if (bytes.length < 8) throw bad(`${bytes.length} bytes, and the header length alone takes 8`);
-  const headerBytes = new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true);
-  if (headerBytes > BigInt(Math.min(MAX_HEADER_BYTES, bytes.length - 8))) {
-    throw bad(`its header claims ${headerBytes} bytes, the file has ${bytes.length}`);
+  const headerBytes = safetensorsHeaderBytes(bytes.subarray(0, 8), bytes.length);
+  const entries = readSafetensorsHeader(bytes.subarray(0, headerBytes), bytes.length);
+  return new Map(
+    Array.from(entries, ([name, { shape, begin, end }]) => [
+      name,
+      { shape, values: floatsOf(bytes.subarray(begin, end)) },
+    ]),
+  );
+}
+
+/**
+ * @param start - the first 8 bytes of the file
+ * @returns where the data begins
+ */
+export function safetensorsHeaderBytes(start: Uint8Array, fileBytes: number): number {
+  if (start.length < 8) throw bad(`${start.length} bytes, and the header length alone takes 8`);
+  const headerBytes = new DataView(start.buffer, start.byteOffset, 8).getBigUint64(0, true);
+  if (headerBytes > BigInt(Math.min(MAX_HEADER_BYTES, fileBytes - 8))) {
+    throw bad(`its header claims ${headerBytes} bytes, the file has ${fileBytes}`);
   }
-  const dataStart = 8 + Number(headerBytes);
+  return 8 + Number(headerBytes);
+}
+
+/** @param start - the file up to where the data begins ({@link safetensorsHeaderBytes}) */
+export function readSafetensorsHeader(start: Uint8Array, fileBytes: number): ReadonlyMap<string, SafetensorsEntry> {
   let header: unknown;
   try {
-    header = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes.subarray(8, dataStart)));
+    header = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(start.subarray(8)));
   } catch (cause) {
     throw new CrossvalError('CROSSVAL_BAD_SAFETENSORS', 'Not a usable safetensors file: its header is not JSON.', {
       cause,
     });
   }
   if (typeof header !== 'object' || header === null || Array.isArray(header)) throw bad('its header is not an object');
-  const data = bytes.subarray(dataStart);
-  const arrays = new Map<string, SafetensorsArray>();
+  const dataBytes = fileBytes - start.length;
+  const arrays = new Map<string, SafetensorsEntry>();
   const entries = Object.entries(header)
     .filter(([name]) => name !== '__metadata__')
     .map(([name, entry]: [string, unknown]) => ({ name, ...readEntry(name, entry) }))
@@ -51,11 +78,11 @@ export function readSafetensors(bytes: Uint8Array): ReadonlyMap<string, Safetens
   let expectedBegin = 0;
   for (const { name, shape, begin, end } of entries) {
     if (begin !== expectedBegin) throw bad(`array "${name}" begins at byte ${begin} of the data, not ${expectedBegin}`);
-    if (end > data.length) throw bad(`array "${name}" ends at byte ${end} of ${data.length}`);
+    if (end > dataBytes) throw bad(`array "${name}" ends at byte ${end} of ${dataBytes}`);
     expectedBegin = end;
-    arrays.set(name, { shape, values: floatsOf(data.subarray(begin, end)) });
+    arrays.set(name, { shape, begin: start.length + begin, end: start.length + end });
   }
-  if (expectedBegin !== data.length) throw bad(`${data.length - expectedBegin} bytes at the end belong to no array`);
+  if (expectedBegin !== dataBytes) throw bad(`${dataBytes - expectedBegin} bytes at the end belong to no array`);
   return arrays;
 }
 
@@ -77,7 +104,8 @@ function readEntry(name: string, entry: unknown): { shape: number[]; begin: numb
   return { shape, begin, end };
 }
 
-function floatsOf(bytes: Uint8Array): Float32Array {
+/** A view where the bytes are aligned, else a copy. */
+export function floatsOf(bytes: Uint8Array): Float32Array {
   if (bytes.byteOffset % 4 === 0) return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
   // Not slice(): Node's Buffer does not copy there.
   return new Float32Array(new Uint8Array(bytes).buffer);
@@ -90,23 +118,33 @@ export function writeSafetensors(
   >,
 ): Uint8Array {
   const entries = [...arrays];
-  let offset = 0;
-  const descriptions = entries.map(([name, { shape, values }]) => {
-    const begin = offset;
-    offset += values.byteLength;
-    return `${JSON.stringify(name)}:${JSON.stringify({ dtype: 'F32', shape, data_offsets: [begin, offset] })}`;
-  });
-  // Spaces after the JSON are the format's own padding.
-  const json = new TextEncoder().encode(`{${descriptions.join(',')}}`);
-  const headerBytes = Math.ceil(json.length / ALIGNMENT_BYTES) * ALIGNMENT_BYTES;
-  const file = new Uint8Array(8 + headerBytes + offset);
-  new DataView(file.buffer).setBigUint64(0, BigInt(headerBytes), true);
-  file.fill(0x20, 8, 8 + headerBytes);
-  file.set(json, 8);
-  let position = 8 + headerBytes;
+  const header = writeSafetensorsHeader(entries.map(([name, { shape }]) => [name, shape]));
+  const file = new Uint8Array(entries.reduce((sum, [, { values }]) => sum + values.byteLength, header.length));
+  file.set(header);
+  let position = header.length;
   for (const [, { values }] of entries) {
     file.set(new Uint8Array(values.buffer, values.byteOffset, values.byteLength), position);
     position += values.byteLength;
   }
   return file;
+}
+
+/** What stands before the f32 data of these arrays in this order. */
+export function writeSafetensorsHeader(
+  arrays: Iterable<readonly [name: string, shape: readonly number[]]>,
+): Uint8Array {
+  let offset = 0;
+  const descriptions = Array.from(arrays, ([name, shape]) => {
+    const begin = offset;
+    offset += shape.reduce((product, size) => product * size, 4);
+    return `${JSON.stringify(name)}:${JSON.stringify({ dtype: 'F32', shape, data_offsets: [begin, offset] })}`;
+  });
+  // Spaces after the JSON are the format's own padding.
+  const json = new TextEncoder().encode(`{${descriptions.join(',')}}`);
+  const headerBytes = Math.ceil(json.length / ALIGNMENT_BYTES) * ALIGNMENT_BYTES;
+  const header = new Uint8Array(8 + headerBytes);
+  new DataView(header.buffer).setBigUint64(0, BigInt(headerBytes), true);
+  header.fill(0x20, 8);
+  header.set(json, 8);
+  return header;
 }

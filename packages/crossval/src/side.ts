@@ -73,4 +73,17 @@ export interface Side {
     ids: readonly number[],
     options: { readonly mode: EvaluationMode; onTap(tap: TraceTap): void; readonly signal?: AbortSignal },
   ): Promise<void>;
+  /**
+   * Teacher forcing: like `trace`, but what `feed` gives for an operation takes the place of its result after the tap and
+   * before the next operation reads it. Absent where a side cannot do that.
+   */
+  replay?(
+    ids: readonly number[],
+    options: {
+      readonly mode: EvaluationMode;
+      onTap(tap: TraceTap): void;
+      feed(tap: Omit<TraceTap, 'data' | 'sha256'>): Float32Array | undefined;
+      readonly signal?: AbortSignal;
+    },
+  ): Promise<void>;
 }

@@ -83,7 +83,7 @@ describe('a side that computes the same', () => {
       rowValues: 23 * 16,
       differingValues: 0,
       decodeSteps: 16,
-      decodeRowsByValue: exact ? 16 : 0,
+      decodeRowsByValue: 16,
       decodeRowsByDigest: 0,
     });
     expect(JSON.parse(JSON.stringify(report))).toEqual(report);
@@ -135,7 +135,7 @@ describe('preflight', () => {
   });
 
   test('thresholds without a limit are refused, because nothing could fail', async () => {
-    const thresholds = { firstLogit: {}, positions: { maxAbs: 1 } };
+    const thresholds = { source: 'test', firstLogit: {}, positions: { maxAbs: 1 } };
     await expect(climb({}, { exact: false, thresholds })).rejects.toThrow(RangeError);
   });
 });

@@ -2,27 +2,31 @@ import type { GgufFile } from '@bittern/gguf-parser';
 import { type ModelConfig, readConfig } from './config.ts';
 import { EngineError, type ModelProblem, type ReportProblem } from './errors.ts';
 import { refuseUnknownOptions, refuseUnlessOneOf } from './options.ts';
-import { type SessionBytes, sessionBytes } from './run-state.ts';
-import { HEAD_KINDS, type HeadKind, screenBytes } from './screened-head.ts';
+import { KV_TYPES, type KvType, type SessionBytes, sessionBytes } from './run-state.ts';
+import { isMatrixType, layoutOf, type MatrixLayout, rowBytesOf } from './matrix-types.ts';
+import { HEAD_KINDS, type HeadKind, screenBytes, screenedHeadBytes } from './screened-head.ts';
+import { defaultTopK } from './top-logits.ts';
 import {
-  IGNORED_TENSOR,
+  globalNeeds,
+  HEAD_TENSOR,
+  headNeed,
   layerNeeds,
-  memoryBytesOf,
-  outputNormNeed,
+  listOf,
   type TensorNeed,
   ternaryTypeOf,
   type TernaryType,
-  tokenEmbdNeed,
 } from './tensor-needs.ts';
 import { TL1_KERNELS, type Tl1Kernel, tl1ShapeOf, tl1TilingFault, type Tl1Tilings } from './tl1.ts';
 
-/** Options of `loadModel` on which it depends whether a file can run, and what that takes. */
+/** Options of `loadModel`, and of sessions, on which it depends whether a file can run, and what that takes. */
 export interface CheckModelOptions {
   readonly tl1Tiling?: Tl1Tilings;
   /** Default `transcode`. */
   readonly tl1Kernel?: Tl1Kernel;
-  /** Default `exact`. */
+  /** Default `exact`. With `screened` the session is a screened one, of the default `topK`. */
   readonly head?: HeadKind;
+  /** Default `f16`. */
+  readonly kvType?: KvType;
 }
 
 export interface ModelCheck {
@@ -45,10 +49,11 @@ export interface MemoryBytes extends SessionBytes {
  * the weights can show, a code that is none or a scale that is not finite, comes up while they are loaded.
  */
 export function checkModel(gguf: GgufFile, options: CheckModelOptions = {}): ModelCheck {
-  const { tl1Tiling = {}, tl1Kernel = 'transcode', head = 'exact' } = options;
-  refuseUnknownOptions(options, ['tl1Tiling', 'tl1Kernel', 'head']);
+  const { tl1Tiling = {}, tl1Kernel = 'transcode', head = 'exact', kvType = 'f16' } = options;
+  refuseUnknownOptions(options, ['tl1Tiling', 'tl1Kernel', 'head', 'kvType']);
   refuseUnlessOneOf('tl1Kernel', tl1Kernel, TL1_KERNELS);
   refuseUnlessOneOf('head', head, HEAD_KINDS);
+  refuseUnlessOneOf('kvType', kvType, KV_TYPES);
   const problems: ModelProblem[] = [];
   const report: ReportProblem = (problem) => void problems.push({ tensors: [], ...problem });
   if (gguf.byteOrder === 'big') {
@@ -65,11 +70,13 @@ export function checkModel(gguf: GgufFile, options: CheckModelOptions = {}): Mod
 
   const ternaryType = ternaryTypeOf(gguf);
   checkTensors(gguf, config, ternaryType, tl1Tiling, report);
-  const warnings = gguf.tensors.has(IGNORED_TENSOR)
-    ? [`"${IGNORED_TENSOR}" is ignored: as in bitnet.cpp, the token embedding is the output head.`]
-    : [];
+  if (head === 'screened') checkScreen(gguf, config, report);
+  const warnings =
+    gguf.tensors.has(HEAD_TENSOR) && globalNeeds(config).output === undefined
+      ? [`"${HEAD_TENSOR}" is ignored: as in bitnet.cpp, the token embedding is the output head.`]
+      : [];
   if (!isConfigSound) return { problems, warnings, config: undefined, memory: undefined };
-  return { problems, warnings, config, memory: memoryOf(config, ternaryType, tl1Kernel, head) };
+  return { problems, warnings, config, memory: memoryOf(gguf, config, ternaryType, { tl1Kernel, head, kvType }) };
 }
 
 /**
@@ -101,22 +108,23 @@ function checkTensors(
   // Without these the shapes that the graph needs are not known; what is wrong with them has been reported.
   if (![embeddingLength, feedForwardLength, kvLength, blockCount].every(Number.isSafeInteger)) return;
 
-  const used = new Set([IGNORED_TENSOR]);
+  const used = new Set([HEAD_TENSOR]);
   const tl1: TensorNeed[] = [];
   const check = (need: TensorNeed): void => {
     used.add(need.name);
     checkTensor(gguf, need, report);
-    if (need.type === 'TL1' && gguf.tensors.get(need.name)?.type === 'TL1') tl1.push(need);
+    if (need.types.includes('TL1') && gguf.tensors.get(need.name)?.type === 'TL1') tl1.push(need);
   };
-  if (!Number.isNaN(vocabSize)) check(tokenEmbdNeed(config));
+  const { outputNorm, ...others } = globalNeeds(config);
+  if (!Number.isNaN(vocabSize)) for (const need of listOf(others)) check(need);
   let next = 0;
   for (const layer of layersOf(gguf, blockCount)) {
     if (layer > next) reportAbsentLayers(next, layer, config, report);
-    for (const need of Object.values<TensorNeed>({ ...layerNeeds(config, ternaryType, layer) })) check(need);
+    for (const need of listOf(layerNeeds(config, ternaryType, layer))) check(need);
     next = layer + 1;
   }
   if (blockCount > next) reportAbsentLayers(next, blockCount, config, report);
-  check(outputNormNeed(config));
+  check(outputNorm);
   checkTilings(tl1, tl1Tiling, report);
 
   const unused = [...gguf.tensors.keys()].filter((name) => !used.has(name));
@@ -152,42 +160,51 @@ function reportAbsentLayers(from: number, to: number, config: ModelConfig, repor
   });
 }
 
-function checkTensor(gguf: GgufFile, { name, type, shape }: TensorNeed, report: ReportProblem): void {
+function checkTensor(gguf: GgufFile, need: TensorNeed, report: ReportProblem): void {
+  const { name, types, shape } = need;
   const tensor = gguf.tensors.get(name);
   if (tensor === undefined) {
+    if (need.optional) return;
     report({
       code: 'ENGINE_MISSING_TENSOR',
       message: `Tensor "${name}" is missing.`,
       fix: 'The file is incomplete; convert or download it again.',
       tensors: [name],
     });
-  } else if (tensor.type !== type || tensor.shape.join() !== shape.join()) {
+    return;
+  }
+  const isType = types.includes(tensor.type);
+  const [rows, columns] = tensor.shape;
+  if (!isType || tensor.shape.join() !== shape.join()) {
     report({
       code: 'ENGINE_TENSOR_MISMATCH',
-      message: `Tensor "${name}" is ${tensor.type} [${tensor.shape.join(', ')}]; this model needs ${type} [${shape.join(', ')}].`,
-      fix:
-        tensor.type === type ? 'The metadata is not that of the weights; convert the model again.' : TYPE_FIXES[type],
+      message: `Tensor "${name}" is ${tensor.type} [${tensor.shape.join(', ')}]; this model needs ${isType ? tensor.type : oneOf(types)} [${shape.join(', ')}].`,
+      fix: isType ? 'The metadata is not that of the weights; convert the model again.' : typeFix(types),
       tensors: [name],
     });
-  } else if (type === 'I2_S' && shape[0]! % 4 !== 0) {
+  } else if (tensor.type === 'I2_S' && (rows! % 4 !== 0 || columns! % 128 !== 0)) {
     report({
       code: 'ENGINE_TENSOR_MISMATCH',
-      message: `Tensor "${name}" has ${shape[0]} rows; I2_S needs a multiple of 4.`,
+      message: `Tensor "${name}" is I2_S [${rows}, ${columns}]; rows must be a multiple of 4 and columns of 128.`,
       fix: 'Take a model of another shape.',
       tensors: [name],
     });
   }
 }
 
-const TERNARY_FIX =
-  "Linear layers run in I2_S, or all in TL1; quantize the F32 model to I2_S with bitnet.cpp's llama-quantize.";
+function oneOf(names: readonly string[]): string {
+  return names.length === 1 ? names[0]! : `${names.slice(0, -1).join(', ')} or ${names.at(-1)}`;
+}
 
-const TYPE_FIXES: Readonly<Record<TensorNeed['type'], string>> = {
-  I2_S: TERNARY_FIX,
-  TL1: TERNARY_FIX,
-  F16: "Quantize the model again, with bitnet.cpp's llama-quantize and --token-embedding-type f16.",
-  F32: 'Norms must stay in F32; convert the model again.',
-};
+function typeFix(types: readonly string[]): string {
+  if (types.includes('I2_S') || types.includes('TL1')) {
+    return "Ternary layers are all in I2_S, or all in TL1; quantize the model again, with bitnet.cpp's llama-quantize to I2_S.";
+  }
+  if (types.includes('F16')) {
+    return "Quantize the model again, with bitnet.cpp's llama-quantize and --token-embedding-type f16.";
+  }
+  return 'Norms, biases and scales must stay in F32; convert the model again.';
+}
 
 /** @param matrices - those that the file has in TL1 */
 function checkTilings(matrices: readonly TensorNeed[], tilings: Tl1Tilings, report: ReportProblem): void {
@@ -215,11 +232,48 @@ function checkTilings(matrices: readonly TensorNeed[], tilings: Tl1Tilings, repo
   });
 }
 
-function memoryOf(config: ModelConfig, ternaryType: TernaryType, tl1Kernel: Tl1Kernel, head: HeadKind): MemoryBytes {
-  const sum = (needs: readonly TensorNeed[]): number => needs.reduce((bytes, need) => bytes + memoryBytesOf(need), 0);
-  const layer = sum(Object.values<TensorNeed>({ ...layerNeeds(config, ternaryType, 0) }));
+/** The int8 copy is made of an f16 head. One that is missing, or of a wrong type, has been reported. */
+function checkScreen(gguf: GgufFile, config: ModelConfig, report: ReportProblem): void {
+  const { name, types } = headNeed(config, gguf);
+  const type = gguf.tensors.get(name)?.type;
+  if (type === undefined || type === 'F16' || !types.includes(type)) return;
+  report({
+    code: 'ENGINE_NO_SCREEN',
+    message: `The screened head wants an F16 head; "${name}", which is the head, is ${type}.`,
+    fix: "Use head: 'exact'.",
+    tensors: [name],
+  });
+}
+
+function memoryOf(
+  gguf: GgufFile,
+  config: ModelConfig,
+  ternaryType: TernaryType,
+  { tl1Kernel, head, kvType }: Required<Omit<CheckModelOptions, 'tl1Tiling'>>,
+): MemoryBytes {
+  const layouts = new Set<MatrixLayout>();
+  const sum = (needs: readonly TensorNeed[]): number => {
+    let bytes = 0;
+    for (const { name, types, shape, optional } of needs) {
+      const tensor = gguf.tensors.get(name);
+      if (tensor === undefined && optional) continue;
+      // What is missing or of a wrong type has been reported; it counts as if it were there.
+      const type = tensor !== undefined && types.includes(tensor.type) ? tensor.type : types[0]!;
+      const isMatrix = shape.length === 2 && isMatrixType(type);
+      const layout = isMatrix ? layoutOf(type, tl1Kernel) : 'F32';
+      if (isMatrix) layouts.add(layout);
+      const columns = shape.at(-1)!;
+      bytes += shape.slice(0, -1).reduce((product, dim) => product * dim, rowBytesOf(layout, columns));
+    }
+    return bytes;
+  };
+  const present = layersOf(gguf, config.blockCount);
+  const layers = present.map((layer) => sum(listOf(layerNeeds(config, ternaryType, layer))));
+  const absent = config.blockCount - present.length;
+  const layer = absent > 0 ? sum(listOf(layerNeeds(config, ternaryType, present.length))) : 0;
+  const weights = layers.reduce((a, b) => a + b, sum(listOf(globalNeeds(config)))) + absent * layer;
   const screen = head === 'screened' ? screenBytes(config) : 0;
-  const weights = config.blockCount * layer + sum([tokenEmbdNeed(config), outputNormNeed(config)]) + screen;
-  const usesTables = ternaryType === 'TL1' && tl1Kernel === 'lut';
-  return { weights, ...sessionBytes(config, config.contextLength, usesTables) };
+  const session = sessionBytes(config, { contextLength: config.contextLength, kvType }, layouts);
+  const ownHead = head === 'screened' ? screenedHeadBytes(config, defaultTopK(config)) : 0;
+  return { weights: weights + screen, ...session, activations: session.activations + ownHead };
 }

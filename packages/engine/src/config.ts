@@ -1,14 +1,19 @@
 import type { GgufMetadata } from '@bittern/gguf-parser';
 import type { ReportProblem } from './errors.ts';
 
-export type Architecture = 'bitnet' | 'bitnet-25' | 'bitnet-b1.58';
+export type Architecture = 'bitnet' | 'bitnet-25' | 'bitnet-b1.58' | 'llama';
 
-const ARCHITECTURES: readonly Architecture[] = ['bitnet', 'bitnet-25', 'bitnet-b1.58'];
+const ARCHITECTURES: readonly Architecture[] = ['bitnet', 'bitnet-25', 'bitnet-b1.58', 'llama'];
 
 /** A model's hyperparameters, every number from the file. Names are the GGUF keys in camelCase. */
 export interface ModelConfig {
   readonly architecture: Architecture;
-  /** Activation of the gate: SiLU in `bitnet`, squared ReLU in the others (numerics, section 5). */
+  /**
+   * `bitnet`: norms before the output and down projections, RoPE of halves, the embedding as head. `llama`: no such
+   * norms, RoPE of neighbours, a head of its own or the embedding (numerics, sections 5 and 11).
+   */
+  readonly graph: 'bitnet' | 'llama';
+  /** Activation of the gate: SiLU in `bitnet` and `llama`, squared ReLU in the others (numerics, section 5). */
   readonly activation: 'silu' | 'relu-squared';
   readonly vocabSize: number;
   readonly contextLength: number;
@@ -17,7 +22,7 @@ export interface ModelConfig {
   readonly feedForwardLength: number;
   readonly headCount: number;
   readonly headCountKv: number;
-  /** embeddingLength / headCount. */
+  /** `attention.key_length`, else embeddingLength / headCount. */
   readonly headDim: number;
   readonly layerNormRmsEpsilon: number;
   readonly ropeFreqBase: number;
@@ -74,10 +79,15 @@ export function readConfig(
 
   const headCount = integer('attention.head_count');
   const embeddingLength = integer('embedding_length');
-  const headDim = embeddingLength / headCount;
+  const dividedLength = embeddingLength / headCount;
+  /** Of a fallback that need not be whole, so that the key is not blamed for it. */
+  const lengthOr = (name: string, fallback: number): number =>
+    metadata.has(`${architecture}.${name}`) ? integer(name) : fallback;
+  const headDim = lengthOr('attention.key_length', dividedLength);
   const config: ModelConfig = {
     architecture,
-    activation: architecture === 'bitnet' ? 'silu' : 'relu-squared',
+    graph: architecture === 'llama' ? 'llama' : 'bitnet',
+    activation: architecture === 'bitnet' || architecture === 'llama' ? 'silu' : 'relu-squared',
     vocabSize: vocabSize ?? Number.NaN,
     contextLength: integer('context_length'),
     embeddingLength,
@@ -93,7 +103,8 @@ export function readConfig(
   const { feedForwardLength, headCountKv } = config;
   const vocabSizeKey = integer('vocab_size', vocabSize ?? 1);
   const ropeDimensionCount = integer('rope.dimension_count', headDim);
-  const ropeScalingFactor = number('rope.scaling.factor', 1);
+  const valueLength = lengthOr('attention.value_length', dividedLength);
+  const ropeScalingFactor = number('rope.scaling.factor', number('rope.scale_linear', 1));
   const isHeadKnown = Number.isFinite(headDim);
   const requirements: readonly (readonly [isKnown: boolean, holds: boolean, otherwise: string])[] = [
     [
@@ -102,6 +113,18 @@ export function readConfig(
       `vocab_size is ${vocabSizeKey}, but token_embd.weight has ${vocabSize} rows`,
     ],
     [isHeadKnown, headDim % 8 === 0, `head size ${embeddingLength} / ${headCount} = ${headDim} is not a multiple of 8`],
+    [
+      isHeadKnown && Number.isFinite(valueLength),
+      valueLength === headDim,
+      `a head's keys have ${headDim} dimensions and its values ${valueLength}`,
+    ],
+    [
+      isHeadKnown && Number.isFinite(headCount * embeddingLength),
+      config.graph === 'llama' ? (headCount * headDim) % 32 === 0 : headDim === dividedLength,
+      config.graph === 'llama'
+        ? `${headCount} heads of ${headDim} are not a multiple of 32`
+        : `${headCount} heads of ${headDim} are not ${embeddingLength}`,
+    ],
     [
       isHeadKnown,
       headCount > 1 || headDim % 16 === 0,
@@ -121,12 +144,12 @@ export function readConfig(
     [
       Number.isFinite(embeddingLength),
       isWidth(embeddingLength),
-      `embedding_length ${embeddingLength} is not a multiple of 128 up to ${MAX_WIDTH}`,
+      `embedding_length ${embeddingLength} is not a multiple of 32 up to ${MAX_WIDTH}`,
     ],
     [
       Number.isFinite(feedForwardLength),
       isWidth(feedForwardLength),
-      `feed_forward_length ${feedForwardLength} is not a multiple of 128 up to ${MAX_WIDTH}`,
+      `feed_forward_length ${feedForwardLength} is not a multiple of 32 up to ${MAX_WIDTH}`,
     ],
   ];
   for (const [isKnown, holds, otherwise] of requirements) {
@@ -158,7 +181,7 @@ function readArchitecture(metadata: GgufMetadata, report: ReportProblem): Archit
   return architecture;
 }
 
-/** Of a row of activations: whole I2_S blocks, and few enough that f32 holds a dot product exactly. */
+/** Of a row of activations: whole blocks of Q8_0, and few enough that f32 holds a ternary dot product exactly. */
 function isWidth(length: number): boolean {
-  return length % 128 === 0 && length <= MAX_WIDTH;
+  return length % 32 === 0 && length <= MAX_WIDTH;
 }

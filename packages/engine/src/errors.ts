@@ -12,6 +12,9 @@ export type EngineErrorCode =
   | 'ENGINE_BUSY'
   | 'ENGINE_DISPOSED'
   | 'ENGINE_NOT_FINITE'
+  | 'ENGINE_NO_TOKENIZER'
+  | 'ENGINE_SESSION_DAMAGED'
+  | 'ENGINE_SESSION_MISMATCH'
   | 'ENGINE_NEEDS_ALL_LOGITS'
   | 'ENGINE_NO_SCREEN';
 
@@ -35,3 +38,16 @@ export interface ModelProblem {
 }
 
 export type ReportProblem = (problem: Omit<ModelProblem, 'tensors'> & Partial<Pick<ModelProblem, 'tensors'>>) => void;
+
+/**
+ * What a screened session cannot do.
+ *
+ * @param why - what needs them, as a sentence without its end
+ * @param given - how many the session gives
+ */
+export function needsAllLogits(why: string, given: number): EngineError {
+  return new EngineError(
+    'ENGINE_NEEDS_ALL_LOGITS',
+    `${why}, and the screened session gives the ${given} largest of the last position. Use a session with the exact head, or do without.`,
+  );
+}

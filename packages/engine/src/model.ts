@@ -12,11 +12,21 @@ import {
 import { requireRunnable } from './check.ts';
 import type { ModelConfig } from './config.ts';
 import { EngineError } from './errors.ts';
+import { modelDigest } from './model-digest.ts';
 import { refuseUnknownOptions, refuseUnlessOneOf } from './options.ts';
+import { KV_TYPES, type KvType } from './run-state.ts';
 import { HEAD_KINDS, type HeadKind, ScreenedHead } from './screened-head.ts';
-import { type ScreenedSession, Session, type SessionModel } from './session.ts';
+import {
+  type ScreenedSession,
+  Session,
+  type SessionModel,
+  type SessionOwner,
+  type SessionSettings,
+} from './session.ts';
+import { decodeSession, type RestoredSession } from './session-bytes.ts';
+import type { TextCodec } from './text-codec.ts';
 import type { Tl1Kernel, Tl1Tilings } from './tl1.ts';
-import type { TopLogits } from './top-logits.ts';
+import { defaultTopK, type Logits, type TopLogits } from './top-logits.ts';
 import { type LoadProgress, loadWeights } from './weights.ts';
 
 /** The reference build whose bits are reproduced: its vector width decides the order of float sums (numerics, section 5.3). */
@@ -44,8 +54,11 @@ export interface LoadModelOptions {
    * that compute only the logits that can be among the largest: see {@link Model.createSession}.
    */
   readonly head?: HeadKind;
-  /** Default `auto`: the fastest that is exact here. Results are the same. */
-  readonly kernels?: KernelVariant | 'auto';
+  /**
+   * Default `auto`: the fastest that is exact here. Results are the same. Or kernels of yours, already loaded: the model
+   * disposes them, and `threads` and `revectorize` are theirs.
+   */
+  readonly kernels?: KernelVariant | 'auto' | WasmKernels;
   /**
    * Default false. True tries V8's experimental revectorizer, for the whole process: faster ternary products where it
    * works (`model.revectorized`). Results are the same.
@@ -57,9 +70,38 @@ export interface LoadModelOptions {
    * where there is no SharedArrayBuffer (a page that is not cross-origin isolated).
    */
   readonly threads?: number | 'auto';
+  /** For prompts and answers of text; `loadTextModel` of `@bittern/engine/text` takes the file's own. Default none. */
+  readonly tokenizer?: TextCodec;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: (progress: LoadProgress) => void;
   readonly onWarning?: (message: string) => void;
+}
+
+export interface CreateSessionOptions {
+  /** Tokens that the session can hold. Default and maximum: the model's own. */
+  readonly contextLength?: number;
+  /** How the cache keeps keys and values. Default `f16`, as the reference does; other bits, and twice the memory, with `f32`. */
+  readonly kvType?: KvType;
+}
+
+export interface ExactHeadOptions {
+  /** Default `exact`: all logits. */
+  readonly head?: 'exact';
+}
+
+export interface ScreenedHeadOptions {
+  /** Wants a model that was loaded with `head: 'screened'`: evaluations give the largest logits, with the exact head's bits. */
+  readonly head: 'screened';
+  /** How many. Default 40, as of samplers, or the whole vocabulary if it is smaller. */
+  readonly topK?: number;
+}
+
+type HeadOptions = ExactHeadOptions | ScreenedHeadOptions;
+
+/** @throws {RangeError} for a head that there is not */
+function knownHeadOptions({ head = 'exact' }: HeadOptions): readonly string[] {
+  refuseUnlessOneOf('head', head, HEAD_KINDS);
+  return head === 'screened' ? ['head', 'topK'] : ['head'];
 }
 
 const KNOWN_OPTIONS: readonly (keyof LoadModelOptions)[] = [
@@ -71,6 +113,7 @@ const KNOWN_OPTIONS: readonly (keyof LoadModelOptions)[] = [
   'threads',
   'revectorize',
   'head',
+  'tokenizer',
   'signal',
   'onProgress',
   'onWarning',
@@ -95,6 +138,7 @@ export async function loadModel(
     threads = 'auto',
     revectorize = false,
     head = 'exact',
+    tokenizer,
     signal,
     onProgress,
     onWarning,
@@ -102,17 +146,20 @@ export async function loadModel(
   refuseUnknownOptions(options, KNOWN_OPTIONS);
   refuseUnlessOneOf('numerics', numerics, NUMERICS);
   refuseUnlessOneOf('head', head, HEAD_KINDS);
-  refuseUnlessOneOf('kernels', variant, ['auto', ...KERNEL_VARIANTS]);
+  if (typeof variant === 'string') refuseUnlessOneOf('kernels', variant, ['auto', ...KERNEL_VARIANTS]);
 
   const gguf = isGgufFile(source) ? source : await openGguf(source, signal ? { signal } : {});
   const { i2sLayout = gguf.i2sLayout } = options;
   refuseUnlessOneOf('i2sLayout', i2sLayout, I2S_LAYOUTS);
   const config = requireRunnable(gguf, { tl1Tiling, tl1Kernel, head }, onWarning);
-  const kernels = await loadKernels({
-    variant,
-    threads: threads === 'auto' ? threadsFor(gguf.source.sizeBytes) : threads,
-    revectorize,
-  });
+  const kernels =
+    typeof variant === 'object'
+      ? variant
+      : await loadKernels({
+          variant,
+          threads: threads === 'auto' ? threadsFor(gguf.source.sizeBytes) : threads,
+          revectorize,
+        });
   try {
     const weights = await loadWeights(gguf, config, kernels, {
       i2sLayout,
@@ -122,21 +169,21 @@ export async function loadModel(
       signal,
       onProgress,
     });
+    let digest: Uint8Array | undefined;
     return new Model(gguf, numerics, {
       config,
       weights,
       kernels,
       lanes: numerics === 'avx512' ? 16 : 8,
       tl1Kernel: weights.ternaryType === 'TL1' ? tl1Kernel : undefined,
+      tokenizer,
+      digest: () => (digest ??= modelDigest(config, weights, kernels.memory)),
     });
   } catch (error) {
     kernels.dispose();
     throw error;
   }
 }
-
-/** The sampler's default. */
-const DEFAULT_TOP_K = 40;
 
 /** A decode step of a model of this size is about as long as its barriers. */
 const SMALL_MODEL_BYTES = 64e6;
@@ -154,7 +201,7 @@ function isGgufFile(source: object): source is GgufFile {
 export class Model {
   readonly gguf: GgufFile;
   readonly numerics: Numerics;
-  readonly #sessions = new Set<Session | ScreenedSession>();
+  readonly #sessions = new Set<{ readonly busy: boolean; dispose(): void }>();
   #parts: SessionModel | undefined;
 
   /** Use {@link loadModel}. */
@@ -202,6 +249,11 @@ export class Model {
     return this.#use().weights.screen ? 'screened' : 'exact';
   }
 
+  /** The one for prompts and answers of text. */
+  get tokenizer(): TextCodec | undefined {
+    return this.#use().tokenizer;
+  }
+
   /** What each kernel did since the model was loaded, loading included, or {@link Model.resetCounters}; of all sessions. */
   counters(): KernelCounter[] {
     return this.#use().kernels.counters();
@@ -217,52 +269,58 @@ export class Model {
   }
 
   /**
-   * @param options.contextLength - tokens that the session can hold; default and maximum: the model's own
-   * @param options.head - default `exact`. `screened` wants a model that was loaded so: evaluations give the `topK`
-   *   largest logits (default 40), with the bits that the exact head gives them
    * @throws {RangeError} for a contextLength outside 1..config.contextLength, a topK outside 1..config.vocabSize
    * @throws {EngineError} ENGINE_NO_SCREEN for a screened session of a model that was loaded without
+   * @throws {KernelError} KERNELS_OUT_OF_MEMORY
    */
-  createSession(options?: { contextLength?: number; head?: 'exact' }): Session;
-  createSession(options: { contextLength?: number; head: 'screened'; topK?: number }): ScreenedSession;
-  createSession(options: { contextLength?: number; head?: HeadKind; topK?: number } = {}): Session | ScreenedSession {
-    const { head = 'exact' } = options;
-    refuseUnlessOneOf('head', head, HEAD_KINDS);
-    refuseUnknownOptions(options, head === 'screened' ? ['contextLength', 'head', 'topK'] : ['contextLength', 'head']);
-    const parts = this.#use();
-    const { contextLength = parts.config.contextLength } = options;
-    if (!(Number.isInteger(contextLength) && contextLength >= 1 && contextLength <= parts.config.contextLength)) {
+  createSession(options?: CreateSessionOptions & ExactHeadOptions): Session;
+  createSession(options: CreateSessionOptions & ScreenedHeadOptions): ScreenedSession;
+  createSession(options: CreateSessionOptions & HeadOptions = {}): Session | ScreenedSession {
+    refuseUnknownOptions(options, ['contextLength', 'kvType', ...knownHeadOptions(options)]);
+    const { config } = this.#use();
+    const { contextLength = config.contextLength, kvType = 'f16' } = options;
+    refuseUnlessOneOf('kvType', kvType, KV_TYPES);
+    if (!(Number.isInteger(contextLength) && contextLength >= 1 && contextLength <= config.contextLength)) {
       throw new RangeError(
-        `contextLength ${contextLength} is not a whole number from 1 to ${parts.config.contextLength}, the model's own.`,
+        `contextLength ${contextLength} is not a whole number from 1 to ${config.contextLength}, the model's own.`,
       );
     }
-    const session =
-      head === 'screened'
-        ? this.#screenedSession(contextLength, options.topK)
-        : new Session(parts, contextLength, (disposed) => this.#sessions.delete(disposed));
-    this.#sessions.add(session);
-    return session;
+    return this.#create({ contextLength, kvType, topK: this.#topKOf(options) });
   }
 
-  #screenedSession(contextLength: number, topK: number = DEFAULT_TOP_K): ScreenedSession {
-    const parts = this.#use();
-    const { config, weights, kernels } = parts;
-    if (weights.screen === undefined) {
+  /**
+   * A session as `session.save()` left it. Which head it had does not matter: what the cache holds is the same.
+   *
+   * @throws {EngineError} ENGINE_SESSION_DAMAGED for bytes that are not what was saved; ENGINE_SESSION_MISMATCH for those
+   *   of another model, or of other numerics; ENGINE_NO_SCREEN as {@link Model.createSession}
+   * @throws {RangeError} for a topK outside 1..config.vocabSize
+   */
+  restoreSession(bytes: Uint8Array, options?: ExactHeadOptions): Session;
+  restoreSession(bytes: Uint8Array, options: ScreenedHeadOptions): ScreenedSession;
+  restoreSession(bytes: Uint8Array, options: HeadOptions = {}): Session | ScreenedSession {
+    refuseUnknownOptions(options, knownHeadOptions(options));
+    const topK = this.#topKOf(options);
+    const { config, lanes, digest } = this.#use();
+    const { blockCount, headCountKv, headDim, vocabSize, contextLength } = config;
+    const saved = decodeSession(bytes, {
+      vocabSize,
+      contextLength,
+      cellBytes: (position, kvType) => 2 * blockCount * headCountKv * headDim * (kvType === 'f16' ? 2 : 4) * position,
+    });
+    if (!digest().every((byte, index) => byte === saved.model[index])) {
       throw new EngineError(
-        'ENGINE_NO_SCREEN',
-        "A screened session needs a model loaded with the option head: 'screened'.",
+        'ENGINE_SESSION_MISMATCH',
+        'These bytes are a session of another model, or of this one read in another weight layout. Load the model with which the session was saved.',
       );
     }
-    const most = config.vocabSize;
-    if (!(Number.isInteger(topK) && topK >= 1 && topK <= most))
-      throw new RangeError(`topK ${topK} is not a whole number from 1 to ${most}, the vocabulary's size.`);
-    const head = new ScreenedHead(config, kernels, weights.tokenEmbd, weights.screen, topK);
-    try {
-      return new Session<TopLogits>(parts, contextLength, (disposed) => this.#sessions.delete(disposed), head);
-    } catch (error) {
-      head.free();
-      throw error;
+    if (saved.lanes !== lanes) {
+      throw new EngineError(
+        'ENGINE_SESSION_MISMATCH',
+        `These bytes are a session with the numerics ${saved.lanes === 16 ? 'avx512' : 'avx2'}; the model was loaded with ${this.numerics}. Load it with those of the session.`,
+      );
     }
+    const { contextLength: savedLength, kvType } = saved;
+    return this.#create({ contextLength: savedLength, kvType, topK }, saved);
   }
 
   /**
@@ -279,6 +337,52 @@ export class Model {
 
   [Symbol.dispose](): void {
     this.dispose();
+  }
+
+  /** @throws as {@link Model.createSession} */
+  #topKOf(options: HeadOptions): number | undefined {
+    if (options.head !== 'screened') return undefined;
+    const { config, weights } = this.#use();
+    const { topK = defaultTopK(config) } = options;
+    if (weights.screen === undefined) {
+      throw new EngineError(
+        'ENGINE_NO_SCREEN',
+        "A screened session needs a model loaded with the option head: 'screened'.",
+      );
+    }
+    if (!(Number.isInteger(topK) && topK >= 1 && topK <= config.vocabSize)) {
+      throw new RangeError(`topK ${topK} is not a whole number from 1 to ${config.vocabSize}, the vocabulary's size.`);
+    }
+    return topK;
+  }
+
+  #create(settings: SessionSettings, saved?: RestoredSession): Session | ScreenedSession {
+    return settings.topK === undefined
+      ? this.#createOf<Float32Array>(settings, saved)
+      : this.#createOf<TopLogits>(settings, saved);
+  }
+
+  /** @typeParam Row - what `settings.topK` says */
+  #createOf<Row extends Logits>(settings: SessionSettings, saved?: RestoredSession): Session<Row> {
+    const parts = this.#use();
+    const { config, kernels, weights } = parts;
+    const { screen } = weights;
+    const owner: SessionOwner<Row> = {
+      onDispose: (session) => void this.#sessions.delete(session),
+      create: (same) => this.#createOf(same),
+    };
+    const head =
+      screen && settings.topK !== undefined
+        ? new ScreenedHead(config, kernels, weights.output, screen, settings.topK)
+        : undefined;
+    try {
+      const session = new Session<Row>(parts, settings, owner, head, saved);
+      this.#sessions.add(session);
+      return session;
+    } catch (error) {
+      head?.free();
+      throw error;
+    }
   }
 
   #use(): SessionModel {

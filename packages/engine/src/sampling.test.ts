@@ -107,6 +107,76 @@ describe('createSampler', () => {
     }
   });
 
+  describe('cuts', () => {
+    // Probabilities 0.5, 0.3, 0.15, 0.05
+    const four = Float32Array.from([0.5, 0.3, 0.15, 0.05], (probability) => Math.log(probability));
+    const drawn = (options: Omit<Parameters<typeof createSampler>[0], 'seed'>): number[] =>
+      [...new Set(draw({ temperature: 1, ...options, seed: 3 }, four, 400))].toSorted((a, b) => a - b);
+
+    test.each([
+      [{ topP: 0.01 }, [0]],
+      [{ topP: 0.49 }, [0]],
+      [{ topP: 0.51 }, [0, 1]],
+      [{ topP: 0.79 }, [0, 1]],
+      [{ topP: 0.81 }, [0, 1, 2]],
+      [{ topP: 0.96 }, [0, 1, 2, 3]],
+      [{ topP: 1 }, [0, 1, 2, 3]],
+      [{ minP: 1 }, [0]],
+      [{ minP: 0.61 }, [0]],
+      [{ minP: 0.59 }, [0, 1]],
+      [{ minP: 0.29 }, [0, 1, 2]],
+      [{ minP: 0 }, [0, 1, 2, 3]],
+      // Before the temperature: as hot as it may be, the same ones take part.
+      [{ topP: 0.81, temperature: 100 }, [0, 1, 2]],
+      [{ minP: 0.29, temperature: 100 }, [0, 1, 2]],
+      // Of what topK left: 0.5 and 0.3 of 0.8
+      [{ topK: 2, topP: 0.62 }, [0]],
+      [{ topK: 2, topP: 0.63 }, [0, 1]],
+      [{ topP: 0.9, minP: 0.5 }, [0, 1]],
+    ])('%j leave %j', (options, ids) => {
+      expect(drawn(options)).toEqual(ids);
+    });
+
+    test('what is left is drawn by its own probabilities', () => {
+      const ids = draw({ temperature: 1, topP: 0.79, seed: 9 }, four, 40_000);
+      const expected = (40_000 * 0.5) / 0.8;
+      const zeros = ids.filter((id) => id === 0).length;
+      expect(Math.abs(zeros - expected)).toBeLessThan(5 * Math.sqrt(expected * (3 / 8)));
+    });
+  });
+
+  describe('repetitionPenalty', () => {
+    const logits = Float32Array.of(4, 3, -1, 2);
+
+    test('divides positive logits, multiplies negative ones, and leaves the row alone', () => {
+      const greedy = createSampler({ temperature: 0, repetitionPenalty: 2, seed: 0 });
+      expect(greedy(logits, [])).toBe(0);
+      expect(greedy(logits, [0])).toBe(1); // 2, 3, -1, 2
+      expect(greedy(logits, [0, 0, 0])).toBe(1); // once, however often
+      expect(greedy(logits, [0, 1])).toBe(0); // 2, 1.5, -1, 2
+      expect(greedy(Float32Array.of(-4, -3), [1])).toBe(0); // -4, -6
+      expect([...logits]).toEqual([4, 3, -1, 2]);
+      expect(greedy(logits)).toBe(0); // nothing stays from call to call
+    });
+
+    test('of the last 64 ids', () => {
+      const greedy = createSampler({ temperature: 0, repetitionPenalty: 2, seed: 0 });
+      expect(greedy(logits, [0, ...Array<number>(63).fill(2)])).toBe(1);
+      expect(greedy(logits, [0, ...Array<number>(64).fill(2)])).toBe(0);
+    });
+
+    test('comes before everything else', () => {
+      const ids = [
+        ...new Set(
+          Array.from({ length: 50 }, (_, seed) => {
+            return createSampler({ topK: 1, repetitionPenalty: 2, seed })(logits, [0]);
+          }),
+        ),
+      ];
+      expect(ids).toEqual([1]);
+    });
+  });
+
   test('a logit far below the largest is never drawn', () => {
     expect(new Set(draw({ temperature: 1, seed: 1 }, Float32Array.of(-3e38, 3e38), 100))).toEqual(new Set([1]));
   });
@@ -129,6 +199,16 @@ describe('createSampler', () => {
     { topK: -1 },
     { topK: 1.5 },
     { topK: Number.NaN },
+    { topP: 0 },
+    { topP: 1.01 },
+    { topP: Number.NaN },
+    { minP: -0.1 },
+    { minP: 1.1 },
+    { minP: Number.NaN },
+    { repetitionPenalty: 0 },
+    { repetitionPenalty: -1 },
+    { repetitionPenalty: Infinity },
+    { repetitionPenalty: Number.NaN },
     { seed: -1 },
     { seed: 2 ** 32 },
     { seed: 0.5 },

@@ -1,63 +1,103 @@
-import { argmax, notFinite, type Sampler } from './decode.ts';
-import { EngineError } from './errors.ts';
+import { argmax, REPETITION_WINDOW, type Sampler } from './decode.ts';
+import { needsAllLogits } from './errors.ts';
+import { largest } from './largest.ts';
 import { refuseUnknownOptions } from './options.ts';
-import { indicesOfLargest, type Logits } from './top-logits.ts';
+import { DEFAULT_TOP_K, type Logits } from './top-logits.ts';
 
 export interface SamplerOptions {
   /** Divides the logits; 0 is greedy. Default 0.8. */
   readonly temperature?: number;
   /** Only the k largest logits take part; 0 is all. Default 40. */
   readonly topK?: number;
+  /** Only the most likely ids that together have this probability, in (0, 1]. Default 1: all. */
+  readonly topP?: number;
+  /** Only ids at least this fraction as likely as the most likely one, in [0, 1]. Default 0: all. */
+  readonly minP?: number;
+  /**
+   * Divides positive logits, and multiplies negative ones, of ids among the last 64 of prompt and answer; more than 0.
+   * Default 1: off.
+   */
+  readonly repetitionPenalty?: number;
   /** Whole number, 0 to 2^32 - 1. The same seed gives the same choices on every platform. */
   readonly seed: number;
 }
 
 /**
- * Samples an id: the `topK` largest logits (equal ones: lowest id first), divided by `temperature`, softmax in f64,
- * then one random number. Only IEEE additions, multiplications and divisions decide, so a seed reproduces anywhere.
+ * Samples an id, in llama.cpp's order: the repetition penalty, `topK` (equal logits: lowest id first), `topP`, `minP`,
+ * `temperature`, then one random number chooses by softmax. `topP` and `minP` look at the probabilities before the
+ * temperature; those of `topP` are relative to what `topK` left. All in f64, but the penalized logits, which are f32.
+ * Only IEEE additions, multiplications and divisions decide, so a seed reproduces anywhere.
+ *
+ * Of a screened session it takes rows that have as many logits as `topK`, and no repetition penalty: it throws
+ * ENGINE_NEEDS_ALL_LOGITS for others.
  */
 export function createSampler(options: SamplerOptions): Sampler<Logits> {
-  const { temperature = 0.8, topK = 40, seed } = options;
-  refuseUnknownOptions(options, ['temperature', 'topK', 'seed']);
+  const { temperature = 0.8, topK = DEFAULT_TOP_K, topP = 1, minP = 0, repetitionPenalty = 1, seed } = options;
+  refuseUnknownOptions(options, ['temperature', 'topK', 'topP', 'minP', 'repetitionPenalty', 'seed']);
   if (!(temperature >= 0 && Number.isFinite(temperature)))
     throw new RangeError(`temperature ${temperature} is not a number from 0 up`);
   if (!(Number.isInteger(topK) && topK >= 0)) throw new RangeError(`topK ${topK} is not a whole number from 0 up`);
+  if (!(topP > 0 && topP <= 1)) throw new RangeError(`topP ${topP} is not a number above 0, up to 1`);
+  if (!(minP >= 0 && minP <= 1)) throw new RangeError(`minP ${minP} is not a number from 0 to 1`);
+  if (!(repetitionPenalty > 0 && Number.isFinite(repetitionPenalty)))
+    throw new RangeError(`repetitionPenalty ${repetitionPenalty} is not a number above 0`);
   if (!(Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32))
     throw new RangeError(`seed ${seed} is not a whole number from 0 to 4294967295`);
-  if (temperature === 0) return argmax;
 
   const random = randomNumbers(seed);
-  return (logits) => {
-    const { ids, logits: chosen } = largest(logits, topK);
-    const weights = chosen.map((logit) => exponential((logit - chosen[0]!) / temperature));
+  let penalized: Float32Array | undefined;
+  return (row, previous = []) => {
+    if (repetitionPenalty !== 1) penalized = penalize(row, previous, repetitionPenalty, penalized);
+    if (temperature === 0) return argmax(penalized ?? row);
+    const { ids, logits } = largest(penalized ?? row, topK);
+    const top = logits[0]!;
+    let places = Array.from(logits.keys()); // of those that take part
+    if (topP < 1 || minP > 0) {
+      const likelihoods = logits.map((logit) => exponential(logit - top)); // relative to the most likely one's
+      const count = countToReach(topP, likelihoods);
+      places = places.filter((place) => place < count && likelihoods[place]! >= minP);
+    }
+    const weights = places.map((place) => exponential((logits[place]! - top) / temperature));
     const total = weights.reduce((sum, weight) => sum + weight, 0);
     let left = random() * total;
     for (const [index, weight] of weights.entries()) {
       left -= weight;
-      if (left < 0) return ids[index]!;
+      if (left < 0) return ids[places[index]!]!;
     }
-    return ids[weights.length - 1]!; // rounding can leave a last bit over
+    return ids[places.at(-1)!]!; // rounding can leave a last bit over
   };
 }
 
-/**
- * Ids and logits of the `topK` largest (0 for all), largest first, equal ones by id.
- *
- * @throws {EngineError} ENGINE_NOT_FINITE; ENGINE_NEEDS_ALL_LOGITS where `row` is not as many
- */
-function largest(row: Logits, topK: number): { readonly ids: ArrayLike<number>; readonly logits: readonly number[] } {
-  const { vocabSize, ids, logits } = 'ids' in row ? row : { vocabSize: row.length, ids: undefined, logits: row };
-  const bad = logits.findIndex((logit) => !Number.isFinite(logit));
-  if (bad >= 0) throw notFinite(ids?.[bad] ?? bad, logits[bad]!);
-  const count = topK === 0 ? vocabSize : Math.min(topK, vocabSize);
-  if (count > logits.length) {
-    throw new EngineError(
-      'ENGINE_NEEDS_ALL_LOGITS',
-      `This sampler chooses among ${topK === 0 ? 'all logits' : `the ${topK} largest logits`}, and the screened session gives ${logits.length}. Use a session with a larger topK or the exact head, or sample with a topK of at most ${logits.length}.`,
-    );
+/** Why a repetition penalty is not for a screened session. */
+export const PENALTY_NEEDS_ALL = 'A repetition penalty lets logits that are not among the largest become so';
+
+/** Logits of ids that occur in `previous` made less likely; the others as they are. */
+function penalize(
+  logits: Logits,
+  previous: readonly number[],
+  penalty: number,
+  into: Float32Array | undefined,
+): Float32Array {
+  if ('ids' in logits) throw needsAllLogits(PENALTY_NEEDS_ALL, logits.logits.length);
+  const penalized = into?.length === logits.length ? into : new Float32Array(logits.length);
+  penalized.set(logits);
+  for (const id of new Set(previous.slice(-REPETITION_WINDOW))) {
+    const logit = logits[id]!;
+    penalized[id] = logit > 0 ? logit / penalty : logit * penalty;
   }
-  const indices = ids ? Array.from({ length: count }, (_, index) => index) : indicesOfLargest(logits, count);
-  return { ids: ids ?? indices, logits: indices.map((index) => logits[index]!) };
+  return penalized;
+}
+
+/** How many of the ids, most likely first, have `topP` of the probability together; at least one. */
+function countToReach(topP: number, weights: readonly number[]): number {
+  if (topP >= 1) return weights.length;
+  const total = weights.reduce((sum, weight) => sum + weight, 0);
+  let sum = 0;
+  for (const [index, weight] of weights.entries()) {
+    sum += weight;
+    if (sum >= topP * total) return index + 1;
+  }
+  return weights.length;
 }
 
 const POWER_VIEW = new DataView(new ArrayBuffer(8));

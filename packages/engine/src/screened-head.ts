@@ -1,6 +1,7 @@
 import type { KernelMemory, Lanes, Pointer, WasmKernels } from '@bittern/kernels';
 import type { ModelConfig } from './config.ts';
 import { indicesOfLargest, type TopLogits } from './top-logits.ts';
+import type { Matrix } from './weights.ts';
 
 /** How logits come about: `exact` computes all; `screened` only those that can be among the largest, with the same bits. */
 export type HeadKind = 'exact' | 'screened';
@@ -19,15 +20,38 @@ export function screenBytes(config: ModelConfig): number {
   return paddedRows(config) * (config.embeddingLength + 8);
 }
 
-export function packScreen(config: ModelConfig, tokenEmbd: Pointer, kernels: WasmKernels): ScreenWeights {
+/** @param output - the head, F16: `checkModel` refuses others */
+export function packScreen(config: ModelConfig, output: Matrix, kernels: WasmKernels): ScreenWeights {
+  if (output.layout !== 'F16') throw new TypeError(`a head in ${output.layout} was let through by checkModel`);
   const { vocabSize, embeddingLength } = config;
   const rows = paddedRows(config);
   const codes = kernels.memory.allocate(rows * embeddingLength);
   const scales = kernels.memory.allocate(4 * rows);
   const errors = kernels.memory.allocate(4 * rows);
-  kernels.packScreen(tokenEmbd, 0, vocabSize, embeddingLength, embeddingLength, codes, scales, errors);
+  kernels.packScreen(output.data, 0, vocabSize, embeddingLength, embeddingLength, codes, scales, errors);
   kernels.flush();
   return { codes, scales, errors };
+}
+
+/** What a session's own {@link ScreenedHead} takes. */
+export function screenedHeadBytes(config: ModelConfig, topK: number): number {
+  return Object.values(arrayBytes(config, topK)).reduce((sum, bytes) => sum + bytes, 0);
+}
+
+function arrayBytes(config: ModelConfig, topK: number) {
+  return {
+    values: 2 * config.embeddingLength,
+    bounds: 3 * 8,
+    lower: 4 * paddedRows(config),
+    upper: 4 * paddedRows(config),
+    heap: 4 * topK,
+    candidates: 4 * (1 + capacityOf(config, topK)),
+  };
+}
+
+/** More candidates than a quarter of the rows, read here and there, take about as long as all in a row. */
+function capacityOf({ vocabSize }: ModelConfig, topK: number): number {
+  return Math.max(topK, Math.ceil(vocabSize / 4));
 }
 
 /** One session's screened head: gives the k largest logits of a row, with the bits of the exact head. */
@@ -35,10 +59,9 @@ export class ScreenedHead {
   readonly #config: ModelConfig;
   readonly #kernels: WasmKernels;
   readonly #memory: KernelMemory;
-  readonly #tokenEmbd: Pointer;
+  readonly #output: Pointer; // f16 [vocabSize, embeddingLength]
   readonly #screen: ScreenWeights;
   readonly #topK: number;
-  /** More candidates than a quarter of the rows, read here and there, take about as long as all in a row. */
   readonly #capacity: number;
   readonly #values: Pointer; // int16 [embeddingLength]
   readonly #bounds: Pointer; // f64 [3]
@@ -48,21 +71,22 @@ export class ScreenedHead {
   readonly #candidates: Pointer; // int32 [1 + capacity]
   readonly #pointers: Pointer[] = [];
 
-  constructor(config: ModelConfig, kernels: WasmKernels, tokenEmbd: Pointer, screen: ScreenWeights, topK: number) {
+  constructor(config: ModelConfig, kernels: WasmKernels, output: Matrix, screen: ScreenWeights, topK: number) {
     this.#config = config;
     this.#kernels = kernels;
     this.#memory = kernels.memory;
-    this.#tokenEmbd = tokenEmbd;
+    this.#output = output.data;
     this.#screen = screen;
     this.#topK = topK;
-    this.#capacity = Math.max(topK, Math.ceil(config.vocabSize / 4));
+    this.#capacity = capacityOf(config, topK);
+    const bytes = arrayBytes(config, topK);
     try {
-      this.#values = this.#allocate(2 * config.embeddingLength);
-      this.#bounds = this.#allocate(3 * 8);
-      this.#lower = this.#allocate(4 * paddedRows(config));
-      this.#upper = this.#allocate(4 * paddedRows(config));
-      this.#heap = this.#allocate(4 * topK);
-      this.#candidates = this.#allocate(4 * (1 + this.#capacity));
+      this.#values = this.#allocate(bytes.values);
+      this.#bounds = this.#allocate(bytes.bounds);
+      this.#lower = this.#allocate(bytes.lower);
+      this.#upper = this.#allocate(bytes.upper);
+      this.#heap = this.#allocate(bytes.heap);
+      this.#candidates = this.#allocate(bytes.candidates);
       kernels.reserveScratch(4 * config.embeddingLength + 128);
     } catch (error) {
       this.free();
@@ -83,8 +107,8 @@ export class ScreenedHead {
     kernels.quantizeForScreen(normed, width, this.#values, this.#bounds);
     kernels.screenRows(codes, 0, vocabSize, width, scales, errors, this.#values, this.#bounds, lower, upper, scratch);
     kernels.selectCandidates(lower, upper, vocabSize, this.#topK, this.#capacity, this.#heap, candidates);
-    kernels.rescoreCandidates(this.#tokenEmbd, width, width, normed, candidates, out, lanes, 0, 1, scratch);
-    kernels.f16GemvUnscreened(this.#tokenEmbd, vocabSize, width, width, normed, candidates, out, lanes, 0, 1, scratch);
+    kernels.rescoreCandidates(this.#output, width, width, normed, candidates, out, lanes, 0, 1, scratch);
+    kernels.f16GemvUnscreened(this.#output, vocabSize, width, width, normed, candidates, out, lanes, 0, 1, scratch);
     kernels.flush();
     const count = this.#memory.i32(candidates, 1)[0]!;
     const rows = count < 0 ? undefined : this.#memory.i32(candidates + 4, count);

@@ -11,6 +11,14 @@ export interface TopLogits {
 /** What an evaluation gives for a position: f32 [vocabSize], or in a screened session the largest of these. */
 export type Logits = Float32Array | TopLogits;
 
+/** Among how many logits samplers choose by default. */
+export const DEFAULT_TOP_K = 40;
+
+/** How many a screened session gives by default: those that samplers choose among, if there are as many. */
+export function defaultTopK({ vocabSize }: { readonly vocabSize: number }): number {
+  return Math.min(DEFAULT_TOP_K, vocabSize);
+}
+
 /** Indices of the `count` largest logits, largest first, of equal ones the lowest first. All are finite. */
 export function indicesOfLargest(logits: Float32Array, count: number): number[] {
   if (count === logits.length) {

@@ -1,6 +1,7 @@
 import { GgufError, openGguf } from '@bittern/gguf-parser';
 import { describe, expect, test } from 'vitest';
 import { EngineError, type EngineErrorCode, generate, loadModel, TL1_KERNELS, type Tl1Tilings } from '../src/index.ts';
+import { makeModel, type MakeOptions } from './f64/make-model.ts';
 import { tinyBytes } from './fixtures.ts';
 import { f32, rename, setData, setTensorType, setValue, swapDims, toTl1 } from './patch.ts';
 
@@ -80,8 +81,8 @@ const BAD_MODELS: readonly (readonly [what: string, code: EngineErrorCode, patch
   [
     'an embedding of another type',
     'ENGINE_TENSOR_MISMATCH',
-    (b) => setTensorType(b, 'token_embd.weight', 30),
-    /is BF16/,
+    (b) => setTensorType(b, 'token_embd.weight', 25),
+    /is I16 .* needs F32, F16, BF16, Q8_0, Q4_0, Q6_K, TQ1_0 or TQ2_0 /,
   ],
   ['a TL1 matrix', 'ENGINE_TENSOR_MISMATCH', (b) => setTensorType(b, 'blk.3.ffn_up.weight', 38), /is TL1/],
   [
@@ -151,6 +152,86 @@ describe('a model that cannot be run', () => {
     const logits = await session.evaluate([1, 2]);
     await expect(generate(session, logits, { maxTokens: 1 }).next()).rejects.toMatchObject({
       code: 'ENGINE_NOT_FINITE',
+    });
+  });
+});
+
+describe("weights in llama.cpp's types that cannot be", () => {
+  const nan = Uint8Array.of(0x01, 0x7e); // f16
+  const infinity = Uint8Array.of(0x80, 0x7f); // bf16
+  const BAD_WEIGHTS: readonly (readonly [string, MakeOptions, string, number, Uint8Array, RegExp])[] = [
+    ['F32', { linear: 'F32', embedding: 'F32' }, 'blk.0.attn_q.weight', 4 * (256 * 9 + 3), f32(Infinity), /row 9/],
+    ['BF16', { linear: 'BF16', embedding: 'F32' }, 'blk.1.ffn_up.weight', 2 * 256 * 11, infinity, /row 11/],
+    ['Q8_0', { linear: 'Q8_0', embedding: 'F32' }, 'blk.0.ffn_down.weight', 34 * 16 * 5, nan, /scale .* row 5/],
+    ['Q4_0', { linear: 'Q4_0', embedding: 'F32' }, 'blk.0.attn_k.weight', 18 * (8 * 3 + 7), nan, /scale .* row 3/],
+    ['Q6_K', { linear: 'F32', embedding: 'Q6_K' }, 'token_embd.weight', 210 * 7 + 208, nan, /scale .* row 7/],
+    ['TQ1_0', { linear: 'TQ1_0', embedding: 'F32' }, 'blk.0.ffn_down.weight', 54 * 13 + 52, nan, /scale .* row 6/],
+    ['TQ2_0', { linear: 'TQ2_0', embedding: 'F32' }, 'blk.0.attn_v.weight', 66 * 2 + 64, nan, /scale .* row 2/],
+    ['.scale', { linear: 'TQ2_0', embedding: 'F32', scales: true }, 'blk.1.attn_k.scale', 0, f32(Number.NaN), /is NaN/],
+    [
+      'rope_freqs',
+      { linear: 'F32', embedding: 'F32', ropeFreqs: true },
+      'rope_freqs.weight',
+      8,
+      f32(0),
+      /divides by 0/,
+    ],
+  ];
+  test.each(BAD_WEIGHTS)('%s', async (_, options, tensor, at, data, message) => {
+    const bytes = await setData(await makeModel(options), tensor, at, data);
+    await expect(loadModel(bytes)).rejects.toMatchObject({
+      name: 'EngineError',
+      code: 'ENGINE_INVALID_WEIGHTS',
+      message: expect.stringMatching(message),
+    });
+  });
+});
+
+describe('a llama model that cannot be run', async () => {
+  const llama = await makeModel({ linear: 'Q8_0', embedding: 'F16', output: 'Q6_K', biases: true, keyLength: 32 });
+  const cases: readonly (readonly [string, EngineErrorCode, Patch, RegExp])[] = [
+    [
+      'values of another length than keys',
+      'ENGINE_UNSUPPORTED_MODEL',
+      (b) => setValue(b, 'llama.attention.value_length', 64),
+      /keys have 32 dimensions and its values 64/,
+    ],
+    [
+      'no keys at all',
+      'ENGINE_INVALID_METADATA',
+      (b) => setValue(b, 'llama.attention.key_length', 0),
+      /key_length" is 0/,
+    ],
+    [
+      'a key length that is not that of the weights',
+      'ENGINE_TENSOR_MISMATCH',
+      (b) => setValue(setValue(b, 'llama.attention.key_length', 64), 'llama.attention.value_length', 64),
+      /attn_q\.weight" is Q8_0 \[128, 256\]; this model needs Q8_0 \[256, 256\]/,
+    ],
+    [
+      'a bias of another type',
+      'ENGINE_TENSOR_MISMATCH',
+      (b) => setTensorType(b, 'blk.0.attn_k.bias', 26),
+      /attn_k\.bias" is I32/,
+    ],
+    [
+      'an embedding of a type that is not supported',
+      'ENGINE_TENSOR_MISMATCH',
+      (b) => setTensorType(b, 'token_embd.weight', 25),
+      /"token_embd.weight" is I16/,
+    ],
+    [
+      'tensors of a mixture of experts',
+      'ENGINE_UNUSED_TENSOR',
+      (b) => rename(b, 'blk.1.ffn_up.bias', 'blk.1.ffn_gate_in'),
+      /ffn_gate_in/,
+    ],
+  ];
+  test.each(cases)('%s', async (_, code, patch, message) => {
+    await expect(loadModel(await patch(llama))).rejects.toMatchObject({
+      name: 'EngineError',
+      code,
+      message: expect.stringMatching(message),
     });
   });
 });

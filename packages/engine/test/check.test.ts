@@ -33,17 +33,39 @@ test.each(RECORDED)('$name can run, and takes the memory that the check says', a
   expect(others).toBeLessThan(1e6);
 });
 
+test('what an f32 cache and a screened session take besides', async () => {
+  const plain = (await check(good)).memory!;
+  for (const kvType of ['f16', 'f32'] as const) {
+    for (const head of ['exact', 'screened'] as const) {
+      const { memory, config } = await check(good, { kvType, head });
+      const { weights, cache, activations } = memory!;
+      expect(cache).toBe(kvType === 'f16' ? plain.cache : 2 * plain.cache);
+      using model = await loadModel(good.slice(), { threads: 1, head });
+      using session = head === 'exact' ? model.createSession({ kvType }) : model.createSession({ kvType, head });
+      expect(session.contextLength).toBe(config!.contextLength);
+      const others = model.memoryBytes - (weights + cache + activations);
+      expect({ kvType, head, fits: others > 0 && others < 1e6 }).toEqual({ kvType, head, fits: true });
+    }
+  }
+  const screened = (await check(good, { head: 'screened' })).memory!;
+  const { vocabSize, embeddingLength } = (await check(good)).config!;
+  // int16 input, three bounds, two bounds of each row, the 40 largest, and a quarter of the rows as candidates
+  expect(screened.activations - plain.activations).toBe(
+    2 * embeddingLength + 24 + 8 * vocabSize + 4 * 40 + 4 * (1 + vocabSize / 4),
+  );
+});
+
 test('every problem is reported, in the order of loading, and only the first is thrown', async () => {
   let bytes = rename(good, key('context_length'), key('context_lengt#'));
   bytes = setValue(bytes, key('rope.dimension_count'), 32);
-  bytes = await setTensorType(bytes, 'token_embd.weight', 30);
+  bytes = await setTensorType(bytes, 'token_embd.weight', 25);
   bytes = rename(bytes, 'blk.0.attn_q.weight', 'blk.0.attn_z.weight');
   bytes = swapDims(bytes, 'blk.2.ffn_gate.weight');
   const result = await check(bytes);
   expect(messages(result)).toEqual([
     `ENGINE_INVALID_METADATA Key "${key('context_length')}" is undefined, not a positive number.`,
     expect.stringContaining('ENGINE_UNSUPPORTED_MODEL'),
-    expect.stringContaining('ENGINE_TENSOR_MISMATCH Tensor "token_embd.weight" is BF16'),
+    expect.stringContaining('ENGINE_TENSOR_MISMATCH Tensor "token_embd.weight" is I16'),
     'ENGINE_MISSING_TENSOR Tensor "blk.0.attn_q.weight" is missing.',
     expect.stringContaining('ENGINE_TENSOR_MISMATCH Tensor "blk.2.ffn_gate.weight"'),
     expect.stringContaining('ENGINE_UNUSED_TENSOR The file holds 1 tensor(s)'),

@@ -1,6 +1,6 @@
 import { KERNEL_REGISTRY } from '@bittern/kernels';
 import { describe, expect, test } from 'vitest';
-import { type KernelCounter, loadModel, type Model } from '../src/index.ts';
+import { KV_TYPES, type KernelCounter, type KvType, loadModel, type Model } from '../src/index.ts';
 import { RECORDED } from './fixtures.ts';
 import { readBytes } from './parity.ts';
 import { VARIANTS } from './variants.ts';
@@ -35,6 +35,7 @@ function expectedOf(
   { config, kernelVariant: variant, kernelChoice: choice }: Model,
   batches: readonly Batch[],
   head: 'exact' | 'screened',
+  kvType: KvType = 'f16',
 ) {
   const { embeddingLength: width, feedForwardLength: inner, headCount, headCountKv, headDim, vocabSize } = config;
   const expected = new Expected();
@@ -61,9 +62,10 @@ function expectedOf(
       linear(kv, width);
       call('rope_neox', n, headCount * headDim, 8 * headCount * headDim + 4 * headDim);
       call('rope_neox', n, kv, 8 * kv + 4 * headDim);
-      call('store_keys_values', n, 2 * kv, 12 * kv);
-      const read = headCount * 4 * cells * headDim;
-      call('attention', headCount * n, 2 * cells * headDim, 8 * headDim, read);
+      const [suffix, valueBytes] = kvType === 'f16' ? ['', 2] : ['_f32', 4];
+      call(`store_keys_values${suffix}`, n, 2 * kv, 2 * (4 + valueBytes) * kv);
+      const read = headCount * 2 * valueBytes * cells * headDim;
+      call(`attention${suffix}`, headCount * n, 2 * cells * headDim, 8 * headDim, read);
       normAndQuantize(width);
       linear(width, width);
       if (layer === config.blockCount - 1 && logits === 'last') n = 1;
@@ -102,9 +104,13 @@ const MODELS = RECORDED.filter(({ name }) => name !== 'storyteller');
 const PROMPT = Array.from({ length: 37 }, (_, index) => (index * 31) % 512);
 
 describe.each(VARIANTS)('%s kernels count', (kernels) => {
-  test.each(MODELS.flatMap((model) => [1, 2, 3].map((threads) => ({ ...model, threads }))))(
-    'what the shape of $name and the batches say, $threads thread(s)',
-    async ({ model: url, threads }) => {
+  test.each(
+    MODELS.flatMap((model) =>
+      KV_TYPES.flatMap((kvType) => [1, 2, 3].map((threads) => ({ ...model, kvType, threads }))),
+    ),
+  )(
+    'what the shape of $name, a cache of $kvType and the batches say, $threads thread(s)',
+    async ({ model: url, kvType, threads }) => {
       using model = await loadModel(readBytes(url), { kernels, threads });
       const loading = model.counters();
       const matrices = 7 * model.config.blockCount;
@@ -115,12 +121,12 @@ describe.each(VARIANTS)('%s kernels count', (kernels) => {
         { position: 42, rows: 1, logits: 'last' },
         { position: 43, rows: 1, logits: 'all' },
       ];
-      using session = model.createSession({ contextLength: 64 });
+      using session = model.createSession({ contextLength: 64, kvType });
       model.resetCounters();
       expect(model.counters()).toEqual([]);
       for (const { rows, logits } of batches) await session.evaluate(PROMPT.slice(0, rows), { logits });
       const counters = model.counters();
-      expect(byId(counters)).toEqual(expectedOf(model, batches, 'exact'));
+      expect(byId(counters)).toEqual(expectedOf(model, batches, 'exact', kvType));
       expect(new Set(counters.map(({ nanoseconds }) => nanoseconds))).toEqual(new Set([0]));
       const known = new Set(KERNEL_REGISTRY.map(({ id }) => id));
       expect(counters.filter(({ id }) => !known.has(id))).toEqual([]);

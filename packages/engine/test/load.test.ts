@@ -35,6 +35,7 @@ describe('loadModel', () => {
     using model = await loadModel(bytes);
     expect(model.config).toEqual({
       architecture: 'bitnet-b1.58',
+      graph: 'bitnet',
       activation: 'relu-squared',
       vocabSize: 512,
       contextLength: 1024,

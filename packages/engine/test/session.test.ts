@@ -1,5 +1,15 @@
+import { loadKernels, type WasmKernels } from '@bittern/kernels';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { argmax, generate, loadModel, type Model, prefill, type Session } from '../src/index.ts';
+import {
+  argmax,
+  type FeedTap,
+  generate,
+  loadModel,
+  type Model,
+  prefill,
+  type Session,
+  type Tap,
+} from '../src/index.ts';
 import { tinyBytes } from './fixtures.ts';
 import { compute, digest, trace } from './parity.ts';
 
@@ -117,6 +127,83 @@ describe('what a session holds', () => {
     expect([...steps]).toEqual([0, 1, 2]);
     const nodes = await trace(session, PROMPT, 'sequential');
     expect([...new Set(nodes.map(({ step }) => step))]).toEqual([0, 1, 2, 3, 4, 5]);
+  });
+});
+
+describe('rows and nodes that are asked for', () => {
+  test('into receives the last row, and is the result', async () => {
+    using session = model.createSession();
+    const expected = digest(await session.evaluate(PROMPT));
+    session.reset();
+    const into = new Float32Array(512);
+    expect(await session.evaluate(PROMPT, { into })).toBe(into);
+    expect(digest(into)).toBe(expected);
+    await expect(session.evaluate([1], { into: new Float32Array(511) })).rejects.toThrow('into has 511 elements');
+    expect(session.position).toBe(6);
+  });
+
+  test('a row of onLogits is the same array each time, and none of the kernels', async () => {
+    using session = model.createSession();
+    const seen: Float32Array[] = [];
+    await session.evaluate(PROMPT, { logits: 'all', onLogits: (row) => seen.push(row.fill(0)) });
+    expect(new Set(seen).size).toBe(1);
+    expect(seen[0]!.buffer).toBeInstanceOf(ArrayBuffer);
+    session.reset();
+    const digests: string[] = [];
+    await session.evaluate(PROMPT, { logits: 'all', onLogits: (row) => digests.push(digest(row)) });
+    expect(digests).toEqual(await freshRows(PROMPT));
+  });
+
+  test.each([
+    [['l_out-*'], ['l_out-0', 'l_out-1', 'l_out-2', 'l_out-3']],
+    [
+      ['result_norm', 'ffn_?orm-2'],
+      ['ffn_norm-2', 'result_norm'],
+    ],
+    [['kq-1'], ['kq-1']],
+    [['Qcur-0'], ['Qcur-0', 'Qcur-0']],
+    [['kqv*-3'], ['kqv-3', 'kqv_out-3']],
+    [['nothing-of-this-name'], []],
+    [[], []],
+  ])('taps %j are %j, with the data that all taps have', async (taps, names) => {
+    using session = model.createSession();
+    const key = ({ name, occurrence, step, shape, data }: Tap): unknown => ({
+      name,
+      occurrence,
+      step,
+      shape,
+      sha256: digest(data),
+    });
+    const some: unknown[] = [];
+    const all: Tap[] = [];
+    await session.evaluate(PROMPT, { taps, onTap: (tap) => some.push(key(tap)) });
+    session.reset();
+    await session.evaluate(PROMPT, { onTap: (tap) => all.push(tap) });
+    const wanted = all.filter(({ name }) => names.includes(name));
+    expect(wanted.map(({ name }) => name)).toEqual(names);
+    expect(some).toEqual(wanted.map(key));
+  });
+});
+
+describe('rewinding', () => {
+  test('steps go on from those that are left', async () => {
+    using session = model.createSession();
+    const steps: number[] = [];
+    const options = { onTap: ({ step }: Tap) => steps.push(step), taps: ['inp_embd'] };
+    await session.evaluate(LONG, options);
+    await session.evaluate([1], options);
+    session.rewind(100);
+    await session.evaluate([1], options);
+    session.rewind(0);
+    await session.evaluate([1], options);
+    expect(steps).toEqual([0, 1, 2, 1, 0]);
+  });
+
+  test.each([-1, 7, 1.5, Number.NaN])('to position %d of 6 is refused', async (position) => {
+    using session = model.createSession();
+    await session.evaluate(PROMPT);
+    expect(() => session.rewind(position)).toThrow(RangeError);
+    expect(session.ids()).toEqual(PROMPT);
   });
 });
 
@@ -238,7 +325,11 @@ describe('memory', () => {
     session.dispose();
     session.dispose();
     await expect(session.evaluate([1])).rejects.toMatchObject(disposed);
-    expect(() => session.reset()).toThrow(expect.objectContaining(disposed));
+    for (const use of [() => session.reset(), () => session.ids(), () => session.save(), () => session.fork()]) {
+      expect(use).toThrow(expect.objectContaining(disposed));
+    }
+    await expect(session.prompt([1])).rejects.toMatchObject(disposed);
+    await expect(session.generate([1]).next()).rejects.toMatchObject(disposed);
   });
 
   test('a model disposes its sessions', async () => {
@@ -298,4 +389,85 @@ describe('generate', () => {
     const onLogits = (): void => controller.abort(reason);
     await expect(continued({ signal: controller.signal, onLogits })).rejects.toBe(reason);
   });
+});
+
+describe('teacher forcing', () => {
+  /** Every tap of a batch by name and occurrence. */
+  async function tapsOf(
+    session: Session,
+    feed?: FeedTap,
+    patterns: readonly string[] = ['*'],
+  ): Promise<Map<string, Float32Array>> {
+    const taps = new Map<string, Float32Array>();
+    session.reset();
+    await session.evaluate(PROMPT, {
+      logits: 'all',
+      taps: patterns,
+      onTap: ({ name, occurrence, data }) => taps.set(`${name}#${occurrence}`, data),
+      ...(feed && { feedTap: feed }),
+    });
+    return taps;
+  }
+
+  test('its own values change nothing', async () => {
+    using session = model.createSession();
+    const own = await tapsOf(session);
+    const fed = await tapsOf(session, ({ name, occurrence }) => own.get(`${name}#${occurrence}`));
+    expect([...fed].map(([name, data]) => [name, digest(data)])).toEqual(
+      [...own].map(([name, data]) => [name, digest(data)]),
+    );
+  });
+
+  test('what is fed takes the place of a result for all that follows, and not of its own tap', async () => {
+    using session = model.createSession();
+    const own = await tapsOf(session);
+    // ffn_up is tapped after the activation that reads it.
+    for (const at of ['inp_embd#0', 'Qcur-1#1', 'attn_norm-2#0', 'ffn_up-1#0', 'l_out-2#0']) {
+      const fed = await tapsOf(session, ({ name, occurrence }) =>
+        `${name}#${occurrence}` === at ? own.get(at)!.map((value) => value * 2) : undefined,
+      );
+      expect(digest(fed.get(at)!)).toBe(digest(own.get(at)!));
+      expect(digest(fed.get('result_output#0')!)).not.toBe(digest(own.get('result_output#0')!));
+    }
+  });
+
+  test('nodes that nobody taps are fed, too', async () => {
+    using session = model.createSession();
+    const own = await tapsOf(session);
+    for (const at of ['inp_embd#0', 'Qcur-1#1', 'ffn_up-1#0', 'l_out-2#0']) {
+      const feed: FeedTap = ({ name, occurrence }) =>
+        `${name}#${occurrence}` === at ? own.get(at)!.map((value) => value * 2) : undefined;
+      const all = await tapsOf(session, feed);
+      const some = await tapsOf(session, feed, ['result_*']);
+      expect([...some.keys()]).toEqual(['result_norm#0', 'result_output#0']);
+      expect(digest(some.get('result_output#0')!)).toBe(digest(all.get('result_output#0')!));
+    }
+    // Scores that nobody taps are not kept, so there is nothing to feed into.
+    await tapsOf(
+      session,
+      ({ name, shape }) => (/^kq(?:_soft_max_ext)?-/.test(name) ? new Float32Array(shape.length) : undefined),
+      ['inp_embd'],
+    );
+  });
+
+  test('is refused without taps, and with values that do not fit', async () => {
+    using session = model.createSession();
+    await expect(session.evaluate(PROMPT, { feedTap: () => undefined })).rejects.toThrow(TypeError);
+    await expect(tapsOf(session, () => new Float32Array(3))).rejects.toThrow(RangeError);
+    expect(session.position).toBe(0);
+  });
+});
+
+test('kernels of the caller run the model, wrapped or not', async () => {
+  const plain = await loadKernels();
+  const wrapped: WasmKernels = Object.defineProperties({}, Object.getOwnPropertyDescriptors(plain)) as WasmKernels;
+  let calls = 0;
+  wrapped.i2sGemm = (...args) => {
+    calls++;
+    plain.i2sGemm(...args);
+  };
+  using own = await loadModel(tinyBytes(), { kernels: wrapped });
+  using session = own.createSession();
+  expect(await rows(session, PROMPT)).toEqual(await freshRows(PROMPT));
+  expect(calls).toBe(4 * 7); // layers, matrices
 });

@@ -34,6 +34,9 @@ interface Remote {
 /** Bytes per request: what is lost when one fails. */
 const CHUNK_BYTES = 16 * 2 ** 20;
 
+/** The first request's: the magic. Not one byte, because servers are in use (sirv, in Vite) that take `0-0` for `0-`. */
+const PROBE_BYTES = 4;
+
 /** Statuses that may pass: timeout, too many requests, and the server's own troubles. */
 const PASSING_STATUSES = new Set([408, 425, 429, 500, 502, 503, 504]);
 
@@ -50,7 +53,9 @@ export async function openUrl(url: string | URL, options: OpenUrlOptions = {}): 
   refuseUnknownOptions(unknown, 'headers, fetch, retries, retryDelayMs, signal');
   // A Request checks the URL: a bad one is the caller's TypeError now, not a failure to try again.
   const { url: absolute } = new Request(String(url));
-  const remote = { headers, fetch: ownFetch ?? globalThis.fetch, retries, retryDelayMs };
+  // Not the function itself: a browser's refuses to be called as a method of another object.
+  const fetchAny: typeof fetch = ownFetch ?? ((...args) => globalThis.fetch(...args));
+  const remote = { headers, fetch: fetchAny, retries, retryDelayMs };
   const urls = shardNames(absolute);
   if (urls === undefined) {
     return openRemote({ ...remote, url: absolute }, signal);
@@ -59,7 +64,7 @@ export async function openUrl(url: string | URL, options: OpenUrlOptions = {}): 
 }
 
 async function openRemote(remote: Remote, signal: AbortSignal | undefined): Promise<GgufSource> {
-  const { identity } = await request(remote, 0, 1, undefined, signal);
+  const { identity } = await request(remote, 0, PROBE_BYTES, undefined, signal);
   return {
     name: remote.url,
     sizeBytes: identity.sizeBytes,

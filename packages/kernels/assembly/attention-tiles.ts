@@ -1,5 +1,5 @@
-// The two products of attention over a tile of rows: scores of keys, and sums of values. Both work on f32, to which the
-// cache's f16 was widened. Each dot product leaves eight sums in two adjacent v128, which V8's revectorizer joins to one
+// The two products of attention over a tile of rows: scores of keys, and sums of values. Both work on f32, to which an
+// f16 cache was widened; the sums are those of an f32 cache, too. Each dot product leaves eight sums in two adjacent v128, which V8's revectorizer joins to one
 // 256-bit register; those of four dot products are finished together.
 import { blasRow } from './f16-matmul';
 import { addExactProduct, fma4 } from './lanes';
@@ -169,36 +169,37 @@ function sumAllCells(line: usize, p: usize, seen: i32, cells: i32, lanes: i32, o
  * That leaves every bit as it is: a product of 0 and a finite value is 0 or -0, and adding either changes no sum but -0
  * (to 0). Only an output that is 0 itself can come from such a sum; it is computed again over all cells.
  *
- * @param values - f32 [headDim, cells], finite from `seen` on; headDim a multiple of 4, cells and seen of 32
+ * @param values - f32 [headDim, cells], finite from `seen` on; headDim a multiple of 4, cells and seen of 32. valuesStride in
+ *   bytes
  * @param probabilities - f32 [rows, cells]; those from `seen` on may be overwritten by 0
  * @param out - f32 [rows, headDim]; outStride in bytes
  * @param sums - 256 bytes
  */
 export function sumValuesTile(
-  values: usize, cells: i32, seen: i32, headDim: i32, probabilities: usize, rows: i32, lanes: i32,
+  values: usize, valuesStride: usize, cells: i32, seen: i32, headDim: i32, probabilities: usize, rows: i32, lanes: i32,
   out: usize, outStride: usize, sums: usize,
 ): void {
   const stride = <usize>cells << 2, bytes = <usize>seen << 2;
-  for (let d = 0; d < headDim; d += 4, values += 4 * stride, out += 16) {
+  for (let d = 0; d < headDim; d += 4, values += 4 * valuesStride, out += 16) {
     let p = probabilities, to = out;
     for (let row = 0; row < rows; row += 2, p += 2 * stride, to += 2 * outStride) {
       const q = row + 1 < rows ? p + stride : p;
       let line = values;
       if (lanes == 16) {
-        for (let s = sums, end = sums + 128; s < end; s += 32, line += stride) fusedSums16(line, bytes, p, q, s);
+        for (let s = sums, end = sums + 128; s < end; s += 32, line += valuesStride) fusedSums16(line, bytes, p, q, s);
       } else {
-        for (let s = sums, end = sums + 128; s < end; s += 32, line += stride) fusedSums8(line, bytes, p, q, s);
+        for (let s = sums, end = sums + 128; s < end; s += 32, line += valuesStride) fusedSums8(line, bytes, p, q, s);
       }
       const a = finish4(sums, false), b = finish4(sums + 128, false);
       const zero = f32x4.splat(0);
       v128.store(to, a);
       if (seen < cells && v128.any_true(f32x4.eq(a, zero))) {
-        for (let i: usize = 0; i < 4; i++) sumAllCells(values + i * stride, p, seen, cells, lanes, to + (i << 2));
+        for (let i: usize = 0; i < 4; i++) sumAllCells(values + i * valuesStride, p, seen, cells, lanes, to + (i << 2));
       }
       if (row + 1 == rows) continue;
       v128.store(to + outStride, b);
       if (seen < cells && v128.any_true(f32x4.eq(b, zero))) {
-        for (let i: usize = 0; i < 4; i++) sumAllCells(values + i * stride, q, seen, cells, lanes, to + outStride + (i << 2));
+        for (let i: usize = 0; i < 4; i++) sumAllCells(values + i * valuesStride, q, seen, cells, lanes, to + outStride + (i << 2));
       }
     }
   }

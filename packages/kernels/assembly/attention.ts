@@ -32,7 +32,7 @@ export function storeKeysValues(
 }
 
 /** kq [cells] -> probabilities [cells]; cells from `visible` on are masked. `cells` is a multiple of 32. */
-function softmax(kq: usize, cells: i32, visible: i32, scale: f32, lanes: i32, out: usize): void {
+export function softmax(kq: usize, cells: i32, visible: i32, scale: f32, lanes: i32, out: usize): void {
   const bytes = <usize>cells << 2;
   const end = out + bytes;
   const masked = f32x4.splat(-Infinity);
@@ -187,7 +187,7 @@ export function attention(
         for (let d: usize = 0; d < <usize>headDim; d++) {
           store<f32>(target + (d << 2), dotF16(values + d * cellsBytes, tile, cells, lanes));
         }
-      } else sumValuesTile(values, cells, seen, headDim, tile, rows, lanes, target, rowBytes, sums);
+      } else sumValuesTile(values, cellsBytes, cells, seen, headDim, tile, rows, lanes, target, rowBytes, sums);
     }
   }
 }

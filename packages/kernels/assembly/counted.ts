@@ -2,16 +2,25 @@
 // another is part of the caller's work, and not counted. Numbers are those of src/operations.ts; what a row, an element
 // and a byte of each is, stands in docs/kernel-counters.md.
 import * as attend from './attention';
+import * as attendF32 from './attention-f32';
+import * as bf16 from './bf16-matmul';
 import * as elementwise from './elementwise';
 import * as f16 from './f16-matmul';
+import * as f32Matrix from './f32-matmul';
+import * as nonFinite from './find-non-finite';
 import * as i2s from './i2s';
 import * as halves from './i2s-i16';
 import * as wide from './i2s-wide';
+import * as q4 from './q4-0';
+import * as q6 from './q6-k';
+import * as q8 from './q8-0';
 import * as quantization from './quantize';
+import * as blocks from './quantize-blocks';
 import * as norm from './rms-norm';
 import * as rope from './rope';
 import * as screen from './screen';
 import * as tl1 from './tl1';
+import * as tq2 from './tq2-0';
 import { started, tally } from './counters';
 
 export function quantizeRows(
@@ -75,9 +84,7 @@ export function attention(
     q, headBegin, headEnd, heads, kvHeads, headDim, count, position, keyCache, valueCache, cacheCells, cells,
     scale, lanes, out, scores, probabilities, scratch,
   );
-  const rows = (headEnd - headBegin) * count;
-  const elements = <u64>rows * <u64>(2 * cells * headDim);
-  tally(6, start, rows, elements, <u64>rows * <u64>(8 * headDim) + <u64>(headEnd - headBegin) * <u64>(4 * cells * headDim), 0);
+  tallyAttention(6, start, headEnd - headBegin, count, headDim, cells, 4);
 }
 
 export function f16Gemv(
@@ -163,6 +170,28 @@ export function tl1Gemv(
   tallyRows(17, start, rowEnd - rowBegin, width, (width >> 2) + 4, width + 4);
 }
 
+export function storeKeysValuesF32(
+  keys: usize, values: usize, count: i32, kvHeads: i32, headDim: i32, position: i32, cells: i32,
+  keyCache: usize, valueCache: usize,
+): void {
+  const start = started();
+  attendF32.storeKeysValuesF32(keys, values, count, kvHeads, headDim, position, cells, keyCache, valueCache);
+  tallyRows(18, start, count, 2 * kvHeads * headDim, 16 * kvHeads * headDim, 0);
+}
+
+export function attentionF32(
+  q: usize, headBegin: i32, headEnd: i32, heads: i32, kvHeads: i32, headDim: i32, count: i32, position: i32,
+  keyCache: usize, valueCache: usize, cacheCells: i32, cells: i32, scale: f32, lanes: i32,
+  out: usize, scores: usize, probabilities: usize, scratch: usize,
+): void {
+  const start = started();
+  attendF32.attentionF32(
+    q, headBegin, headEnd, heads, kvHeads, headDim, count, position, keyCache, valueCache, cacheCells, cells,
+    scale, lanes, out, scores, probabilities, scratch,
+  );
+  tallyAttention(19, start, headEnd - headBegin, count, headDim, cells, 8);
+}
+
 export function packScreen(
   matrix: usize, rowBegin: i32, rowEnd: i32, width: i32, rowStride: i32, codes: usize, scales: usize, errors: usize,
 ): void {
@@ -234,6 +263,110 @@ export function i2sGemmI16(
   tallyRows(27, start, rowEnd - rowBegin, width * count, (width >> 2) + 4 * count, count * (width + 8));
 }
 
+export function ropeNorm(
+  x: usize, rowBegin: i32, rowEnd: i32, heads: i32, headDim: i32, position: i32, cosines: usize, sines: usize,
+): void {
+  const start = started();
+  rope.ropeNorm(x, rowBegin, rowEnd, heads, headDim, position, cosines, sines);
+  tallyRows(32, start, rowEnd - rowBegin, heads * headDim, 8 * heads * headDim + 4 * headDim, 0);
+}
+
+export function addToRows(x: usize, rowBegin: i32, rowEnd: i32, width: i32, vector: usize): void {
+  const start = started();
+  elementwise.addToRows(x, rowBegin, rowEnd, width, vector);
+  tallyRows(33, start, rowEnd - rowBegin, width, 8 * width, 4 * width);
+}
+
+export function multiplyBy(x: usize, count: i32, factor: f32): void {
+  const start = started();
+  elementwise.multiplyBy(x, count, factor);
+  tallyRows(34, start, count, 1, 8, 0);
+}
+
+export function quantizeRowsQ8_0(
+  x: usize, rowBegin: i32, rowEnd: i32, width: i32, values: usize, scales: usize,
+): void {
+  const start = started();
+  blocks.quantizeRowsQ8_0(x, rowBegin, rowEnd, width, values, scales);
+  tallyRows(35, start, rowEnd - rowBegin, width, 5 * width + (width >> 3), 0);
+}
+
+export function quantizeRowsQ8K(
+  x: usize, rowBegin: i32, rowEnd: i32, width: i32, values: usize, scales: usize, sums: usize,
+): void {
+  const start = started();
+  blocks.quantizeRowsQ8K(x, rowBegin, rowEnd, width, values, scales, sums);
+  tallyRows(36, start, rowEnd - rowBegin, width, 5 * width + (width >> 6) * 9, 0);
+}
+
+export function roundToBf16(source: usize, count: i32, out: usize): void {
+  const start = started();
+  bf16.roundToBf16(source, count, out);
+  tallyRows(37, start, count, 1, 8, 0);
+}
+
+export function f32Gemv(
+  matrix: usize, rowBegin: i32, rowEnd: i32, width: i32, vector: usize, out: usize, lanes: i32,
+): void {
+  const start = started();
+  f32Matrix.f32Gemv(matrix, rowBegin, rowEnd, width, vector, out, lanes);
+  tallyRows(38, start, rowEnd - rowBegin, width, 4 * width + 4, 4 * width);
+}
+
+export function f32Gemm(
+  matrix: usize, rowBegin: i32, rowEnd: i32, width: i32, vectors: usize, count: i32,
+  out: usize, outStride: i32, lanes: i32,
+): void {
+  const start = started();
+  f32Matrix.f32Gemm(matrix, rowBegin, rowEnd, width, vectors, count, out, outStride, lanes);
+  tallyRows(39, start, rowEnd - rowBegin, width * count, 4 * width + 4 * count, 4 * width * count);
+}
+
+export function bf16Gemm(
+  matrix: usize, rowBegin: i32, rowEnd: i32, width: i32, vectors: usize, count: i32,
+  out: usize, outStride: i32, lanes: i32,
+): void {
+  const start = started();
+  bf16.bf16Gemm(matrix, rowBegin, rowEnd, width, vectors, count, out, outStride, lanes);
+  tallyRows(40, start, rowEnd - rowBegin, width * count, 2 * width + 4 * count, 4 * width * count);
+}
+
+export function q8_0Gemm(
+  weights: usize, rowBegin: i32, rowEnd: i32, width: i32, values: usize, scales: usize, count: i32,
+  out: usize, outStride: i32,
+): void {
+  const start = started();
+  q8.q8_0Gemm(weights, rowBegin, rowEnd, width, values, scales, count, out, outStride);
+  tallyRows(41, start, rowEnd - rowBegin, width * count, (width >> 5) * 34 + 4 * count, count * (width + (width >> 3)));
+}
+
+export function q4_0Gemm(
+  weights: usize, rowBegin: i32, rowEnd: i32, width: i32, values: usize, scales: usize, count: i32,
+  out: usize, outStride: i32,
+): void {
+  const start = started();
+  q4.q4_0Gemm(weights, rowBegin, rowEnd, width, values, scales, count, out, outStride);
+  tallyRows(42, start, rowEnd - rowBegin, width * count, (width >> 5) * 18 + 4 * count, count * (width + (width >> 3)));
+}
+
+export function q6KGemm(
+  weights: usize, rowBegin: i32, rowEnd: i32, width: i32, values: usize, scales: usize, count: i32,
+  out: usize, outStride: i32,
+): void {
+  const start = started();
+  q6.q6KGemm(weights, rowBegin, rowEnd, width, values, scales, count, out, outStride);
+  tallyRows(43, start, rowEnd - rowBegin, width * count, (width >> 8) * 210 + 4 * count, count * (width + (width >> 6)));
+}
+
+export function tq2_0Gemm(
+  weights: usize, rowBegin: i32, rowEnd: i32, width: i32, values: usize, scales: usize, sums: usize, count: i32,
+  out: usize, outStride: i32,
+): void {
+  const start = started();
+  tq2.tq2_0Gemm(weights, rowBegin, rowEnd, width, values, scales, sums, count, out, outStride);
+  tallyRows(44, start, rowEnd - rowBegin, width * count, (width >> 8) * 66 + 4 * count, count * (width + (width >> 6) * 9));
+}
+
 export function packRowPairs(packed: usize, rows: i32, columns: i32, layout: i32, out: usize): i32 {
   const start = started();
   const bad = i2s.packRowPairs(packed, rows, columns, layout, out);
@@ -260,10 +393,10 @@ export function tl1ToTiles(
 }
 
 export function ropeTable(
-  positionBegin: i32, positionEnd: i32, headDim: i32, ratio: f32, cosines: usize, sines: usize,
+  positionBegin: i32, positionEnd: i32, headDim: i32, ratio: f32, factors: usize, cosines: usize, sines: usize,
 ): void {
   const start = started();
-  rope.ropeTable(positionBegin, positionEnd, headDim, ratio, cosines, sines);
+  rope.ropeTable(positionBegin, positionEnd, headDim, ratio, factors, cosines, sines);
   tallyRows(67, start, positionEnd - positionBegin, headDim, 4 * headDim, 0);
 }
 
@@ -286,8 +419,89 @@ export function multiplyAdd(a: usize, b: usize, c: usize, count: i32, out: usize
   tallyRows(70, start, count, 1, 16, 0);
 }
 
+export function tq1_0ToTq2_0(source: usize, count: i32, out: usize): void {
+  const start = started();
+  tq2.tq1_0ToTq2_0(source, count, out);
+  tallyBlocks(71, start, count, 256, 54 + 66);
+}
+
+export function copyF32(source: usize, count: i32, out: usize): void {
+  const start = started();
+  f32Matrix.copyF32(source, count, out);
+  tallyRows(72, start, count, 1, 8, 0);
+}
+
+export function widenBf16(source: usize, count: i32, out: usize): void {
+  const start = started();
+  bf16.widenBf16(source, count, out);
+  tallyRows(73, start, count, 1, 6, 0);
+}
+
+export function widenQ8_0(source: usize, count: i32, out: usize): void {
+  const start = started();
+  q8.widenQ8_0(source, count, out);
+  tallyBlocks(74, start, count, 32, 34 + 128);
+}
+
+export function widenQ4_0(source: usize, count: i32, out: usize): void {
+  const start = started();
+  q4.widenQ4_0(source, count, out);
+  tallyBlocks(75, start, count, 32, 18 + 128);
+}
+
+export function widenQ6K(source: usize, count: i32, out: usize): void {
+  const start = started();
+  q6.widenQ6K(source, count, out);
+  tallyBlocks(76, start, count, 256, 210 + 1024);
+}
+
+export function widenTq2_0(source: usize, count: i32, out: usize): void {
+  const start = started();
+  tq2.widenTq2_0(source, count, out);
+  tallyBlocks(77, start, count, 256, 66 + 1024);
+}
+
+export function findNonFiniteF32(source: usize, count: i32): i32 {
+  const start = started();
+  const index = nonFinite.findNonFiniteF32(source, count);
+  tallyRows(78, start, count, 1, 4, 0);
+  return index;
+}
+
+export function findNonFiniteBf16(source: usize, count: i32): i32 {
+  const start = started();
+  const index = nonFinite.findNonFiniteBf16(source, count);
+  tallyRows(79, start, count, 1, 2, 0);
+  return index;
+}
+
+export function findNonFiniteScale(source: usize, count: i32, strideBytes: i32): i32 {
+  const start = started();
+  const index = nonFinite.findNonFiniteScale(source, count, strideBytes);
+  tallyRows(80, start, count, 1, 2, 0);
+  return index;
+}
+
 // @ts-ignore: decorator
 @inline
 function tallyRows(operation: i32, start: f64, rows: i32, elements: i32, bytes: i32, callBytes: i32): void {
   tally(operation, start, rows, <u64>rows * <u64>elements, <u64>rows * <u64>bytes, <u64>callBytes);
+}
+
+/** Of `count` values in blocks of `blockSize`, which are `blockBytes` with what becomes of them. */
+// @ts-ignore: decorator
+@inline
+function tallyBlocks(operation: i32, start: f64, count: i32, blockSize: i32, blockBytes: i32): void {
+  tally(operation, start, count, <u64>count, <u64>(count / blockSize) * <u64>blockBytes, 0);
+}
+
+/** @param cellBytes - of one key and one value in the cache */
+// @ts-ignore: decorator
+@inline
+function tallyAttention(
+  operation: i32, start: f64, heads: i32, count: i32, headDim: i32, cells: i32, cellBytes: i32,
+): void {
+  const rows = <u64>(heads * count);
+  const bytes = rows * <u64>(8 * headDim) + <u64>heads * <u64>(cellBytes * cells * headDim);
+  tally(operation, start, heads * count, rows * <u64>(2 * cells * headDim), bytes, 0);
 }

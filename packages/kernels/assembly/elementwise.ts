@@ -1,4 +1,4 @@
-// Element by element: see `add`, `reluSquaredGate` and `siluGate` in src/contract.ts. Counts are multiples of 4.
+// Element by element: see `add`, `addToRows`, `multiplyBy`, `reluSquaredGate` and `siluGate` in src/contract.ts. Counts are multiples of 4.
 import { exp4 } from './exp';
 import { fma4 } from './lanes';
 
@@ -6,6 +6,16 @@ export function add(a: usize, b: usize, count: i32, out: usize): void {
   for (const end = a + (<usize>count << 2); a < end; a += 16, b += 16, out += 16) {
     v128.store(out, f32x4.add(v128.load(a), v128.load(b)));
   }
+}
+
+export function addToRows(x: usize, rowBegin: i32, rowEnd: i32, width: i32, vector: usize): void {
+  const rowBytes = <usize>width << 2;
+  for (let row = rowBegin; row < rowEnd; row++) add(x + <usize>row * rowBytes, vector, width, x + <usize>row * rowBytes);
+}
+
+export function multiplyBy(x: usize, count: i32, factor: f32): void {
+  const f = f32x4.splat(factor);
+  for (const end = x + (<usize>count << 2); x < end; x += 16) v128.store(x, f32x4.mul(v128.load(x), f));
 }
 
 export function reluSquaredGate(gate: usize, up: usize, count: i32, out: usize, relu: usize, squared: usize): void {

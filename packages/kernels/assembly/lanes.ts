@@ -100,7 +100,7 @@ export function loadF16x4(p: usize): v128 {
 /** Four f16 in the low halves of i32 lanes, sign-extended, widened to f32. */
 // @ts-ignore: decorator
 @inline
-function widenF16x4(bits: v128): v128 {
+export function widenF16x4(bits: v128): v128 {
   // Exponent and mantissa in f32 position, exponent too small by 112; the multiplication also normalizes subnormals.
   const shifted = v128.and(i32x4.shl(bits, 13), i32x4.splat(0x8fffe000));
   const finite = f32x4.mul(shifted, f32x4.splat(F16_SCALE));

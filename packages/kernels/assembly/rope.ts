@@ -1,4 +1,4 @@
-// Rotary position embedding: see `ropeRatio`, `ropeTable` and `ropeNeox` in src/contract.ts.
+// Rotary position embedding: see `ropeRatio`, `ropeTable`, `ropeNeox` and `ropeNorm` in src/contract.ts.
 import { fma4 } from './lanes';
 
 export function ropeRatio(base: f32, headDim: i32): f32 {
@@ -31,15 +31,16 @@ function sinOrCos(angle: f32, quarter: i32): f32 {
 }
 
 export function ropeTable(
-  positionBegin: i32, positionEnd: i32, headDim: i32, ratio: f32, cosines: usize, sines: usize,
+  positionBegin: i32, positionEnd: i32, headDim: i32, ratio: f32, factors: usize, cosines: usize, sines: usize,
 ): void {
   const half = headDim >> 1;
   for (let position = positionBegin; position < positionEnd; position++) {
     let angle = <f32>position;
     for (let j = 0; j < half; j++) {
       const at = (<usize>position * half + j) << 2;
-      store<f32>(cosines + at, sinOrCos(angle, 1));
-      store<f32>(sines + at, sinOrCos(angle, 0));
+      const divided = factors ? angle / load<f32>(factors + (<usize>j << 2)) : angle;
+      store<f32>(cosines + at, sinOrCos(divided, 1));
+      store<f32>(sines + at, sinOrCos(divided, 0));
       angle *= ratio; // an f32 product a step, as the reference does; not position * base^(-2j / headDim)
     }
   }
@@ -60,6 +61,29 @@ export function ropeNeox(
         const b = v128.load(first + half + j);
         v128.store(first + j, fma4(a, c, f32x4.neg(f32x4.mul(b, s))));
         v128.store(first + half + j, fma4(a, s, f32x4.mul(b, c)));
+      }
+    }
+  }
+}
+
+export function ropeNorm(
+  x: usize, rowBegin: i32, rowEnd: i32, heads: i32, headDim: i32, position: i32, cosines: usize, sines: usize,
+): void {
+  const half = <usize>headDim << 1; // bytes of a table's row
+  for (let row = rowBegin; row < rowEnd; row++) {
+    const table = <usize>(position + row) * half;
+    for (let head = 0; head < heads; head++) {
+      let pairs = x + ((<usize>row * heads + head) * headDim << 2);
+      for (let j: usize = 0; j < half; j += 16, pairs += 32) {
+        const c = v128.load(cosines + table + j);
+        const s = v128.load(sines + table + j);
+        const low = v128.load(pairs), high = v128.load(pairs, 16);
+        const a = i32x4.shuffle(low, high, 0, 2, 4, 6);
+        const b = i32x4.shuffle(low, high, 1, 3, 5, 7);
+        const first = fma4(a, c, f32x4.neg(f32x4.mul(b, s)));
+        const second = fma4(a, s, f32x4.mul(b, c));
+        v128.store(pairs, i32x4.shuffle(first, second, 0, 4, 1, 5));
+        v128.store(pairs, i32x4.shuffle(first, second, 2, 6, 3, 7), 16);
       }
     }
   }

@@ -1,9 +1,11 @@
 // The thread team: every thread runs the same program of kernel calls, each on its share of the rows, with a barrier
 // after every call. See src/team.ts, which writes programs, for the table of operations; a word is an i32 or an f32.
 import {
-  add, attention, f16Gemm, f16Gemv, f16GemvUnscreened, i2sGemm, i2sGemmI16, i2sGemmWide, i2sGemv, i2sGemvI16, i2sGemvWide, packScreen,
-  quantizeForScreen, quantizeRows, quantizeRowsTl1, reluSquaredGate, rescoreCandidates, rmsNorm, ropeNeox, roundToF16,
-  screenRows, selectCandidates, siluGate, storeKeysValues, tl1Gemv, widenF16,
+  add, addToRows, attention, attentionF32, bf16Gemm, f16Gemm, f16Gemv, f16GemvUnscreened, f32Gemm, f32Gemv,
+  i2sGemm, i2sGemmI16, i2sGemmWide, i2sGemv, i2sGemvI16, i2sGemvWide, multiplyBy, packScreen, q4_0Gemm, q6KGemm,
+  q8_0Gemm, quantizeForScreen, quantizeRows, quantizeRowsQ8_0, quantizeRowsQ8K, quantizeRowsTl1,
+  reluSquaredGate, rescoreCandidates, rmsNorm, ropeNeox, ropeNorm, roundToBf16, roundToF16, screenRows,
+  selectCandidates, siluGate, storeKeysValues, storeKeysValuesF32, tl1Gemv, tq2_0Gemm, widenF16,
 } from './counted';
 import { addTime, callsAreTimed, clock, timeCalls } from './counters';
 
@@ -194,6 +196,20 @@ function step(p: usize, thread: i32, threads: i32, scratch: usize): usize {
       tl1Gemv(word(p, 0), begin, end, word(p, 3), real(p, 4), word(p, 5), word(p, 6), word(p, 7), scratch);
       return p + 10 * 4;
     }
+    case 18: {
+      if (thread == 0) {
+        storeKeysValuesF32(word(p, 0), word(p, 1), word(p, 2), word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8));
+      }
+      return p + 10 * 4;
+    }
+    case 19: {
+      const begin = share(word(p, 1), word(p, 2), 1, thread, threads), end = share(word(p, 1), word(p, 2), 1, thread + 1, threads);
+      attentionF32(
+        word(p, 0), begin, end, word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8), word(p, 9),
+        word(p, 10), word(p, 11), real(p, 12), word(p, 13), word(p, 14), word(p, 15), word(p, 16), scratch,
+      );
+      return p + 19 * 4;
+    }
     case 20: {
       const begin = share(word(p, 1), word(p, 2), 1, thread, threads), end = share(word(p, 1), word(p, 2), 1, thread + 1, threads);
       packScreen(word(p, 0), begin, end, word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7));
@@ -231,6 +247,71 @@ function step(p: usize, thread: i32, threads: i32, scratch: usize): usize {
       const begin = share(word(p, 1), word(p, 2), 4, thread, threads), end = share(word(p, 1), word(p, 2), 4, thread + 1, threads);
       i2sGemmI16(word(p, 0), begin, end, word(p, 3), real(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8), word(p, 9), word(p, 10), scratch);
       return p + 13 * 4;
+    }
+    case 32: {
+      const begin = share(word(p, 1), word(p, 2), 1, thread, threads), end = share(word(p, 1), word(p, 2), 1, thread + 1, threads);
+      ropeNorm(word(p, 0), begin, end, word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7));
+      return p + 9 * 4;
+    }
+    case 33: {
+      const begin = share(word(p, 1), word(p, 2), 1, thread, threads), end = share(word(p, 1), word(p, 2), 1, thread + 1, threads);
+      addToRows(word(p, 0), begin, end, word(p, 3), word(p, 4));
+      return p + 6 * 4;
+    }
+    case 34: {
+      const begin = share(0, word(p, 1), 8, thread, threads), end = share(0, word(p, 1), 8, thread + 1, threads);
+      multiplyBy(address(p, 0) + (<usize>begin << 2), end - begin, real(p, 2));
+      return p + 4 * 4;
+    }
+    case 35: {
+      const begin = share(word(p, 1), word(p, 2), 1, thread, threads), end = share(word(p, 1), word(p, 2), 1, thread + 1, threads);
+      quantizeRowsQ8_0(word(p, 0), begin, end, word(p, 3), word(p, 4), word(p, 5));
+      return p + 7 * 4;
+    }
+    case 36: {
+      const begin = share(word(p, 1), word(p, 2), 1, thread, threads), end = share(word(p, 1), word(p, 2), 1, thread + 1, threads);
+      quantizeRowsQ8K(word(p, 0), begin, end, word(p, 3), word(p, 4), word(p, 5), word(p, 6));
+      return p + 8 * 4;
+    }
+    case 37: {
+      const begin = share(0, word(p, 1), 8, thread, threads), end = share(0, word(p, 1), 8, thread + 1, threads);
+      roundToBf16(address(p, 0) + (<usize>begin << 2), end - begin, address(p, 2) + (<usize>begin << 2));
+      return p + 4 * 4;
+    }
+    case 38: {
+      const begin = share(word(p, 1), word(p, 2), 4, thread, threads), end = share(word(p, 1), word(p, 2), 4, thread + 1, threads);
+      f32Gemv(word(p, 0), begin, end, word(p, 3), word(p, 4), word(p, 5), word(p, 6));
+      return p + 8 * 4;
+    }
+    case 39: {
+      const begin = share(word(p, 1), word(p, 2), 4, thread, threads), end = share(word(p, 1), word(p, 2), 4, thread + 1, threads);
+      f32Gemm(word(p, 0), begin, end, word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8));
+      return p + 10 * 4;
+    }
+    case 40: {
+      const begin = share(word(p, 1), word(p, 2), 4, thread, threads), end = share(word(p, 1), word(p, 2), 4, thread + 1, threads);
+      bf16Gemm(word(p, 0), begin, end, word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8));
+      return p + 10 * 4;
+    }
+    case 41: {
+      const begin = share(word(p, 1), word(p, 2), 4, thread, threads), end = share(word(p, 1), word(p, 2), 4, thread + 1, threads);
+      q8_0Gemm(word(p, 0), begin, end, word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8));
+      return p + 10 * 4;
+    }
+    case 42: {
+      const begin = share(word(p, 1), word(p, 2), 4, thread, threads), end = share(word(p, 1), word(p, 2), 4, thread + 1, threads);
+      q4_0Gemm(word(p, 0), begin, end, word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8));
+      return p + 10 * 4;
+    }
+    case 43: {
+      const begin = share(word(p, 1), word(p, 2), 4, thread, threads), end = share(word(p, 1), word(p, 2), 4, thread + 1, threads);
+      q6KGemm(word(p, 0), begin, end, word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8));
+      return p + 10 * 4;
+    }
+    case 44: {
+      const begin = share(word(p, 1), word(p, 2), 4, thread, threads), end = share(word(p, 1), word(p, 2), 4, thread + 1, threads);
+      tq2_0Gemm(word(p, 0), begin, end, word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8), word(p, 9));
+      return p + 11 * 4;
     }
     default:
       unreachable();

@@ -1,5 +1,7 @@
 import type { ConformanceCase, KernelsUnderTest } from './conformance/arena.ts';
+import { attentionF32Cases } from './conformance/attention-f32.ts';
 import { attentionCases } from './conformance/attention.ts';
+import { blockCases } from './conformance/blocks.ts';
 import { elementwiseCases } from './conformance/elementwise.ts';
 import { f16Cases } from './conformance/f16.ts';
 import { normCases } from './conformance/norm.ts';
@@ -31,7 +33,9 @@ export function conformanceCases(seed = 1): ConformanceCase[] {
     ...ropeCases(seed),
     ...f16Cases(seed),
     ...attentionCases(seed),
+    ...attentionF32Cases(seed),
     ...elementwiseCases(seed),
+    ...blockCases(seed),
     ...screenCases(seed),
   ];
 }

@@ -1,3 +1,4 @@
+import type { BlockKernels } from './contract-blocks.ts';
 import type { ScreenKernels } from './contract-screen.ts';
 
 /** Byte offset into the kernels' memory; arrays start at multiples of 16. */
@@ -17,7 +18,7 @@ export type Lanes = 8 | 16;
  * "Section" numbers refer to docs/numerics.md. Where a float result has several correct roundings, the order given
  * here is part of the result.
  */
-export interface Kernels extends ScreenKernels {
+export interface Kernels extends BlockKernels, ScreenKernels {
   /**
    * Repacks I2_S codes from a file's layout into the row-pair layout: rows 2r and 2r + 1 alternate every 128 columns
    * (32 bytes), so that one linear stream feeds two rows. Bytes within a row are those of 128x32.
@@ -190,6 +191,7 @@ export interface Kernels extends ScreenKernels {
    * Sines and cosines of all angles of positions `positionBegin` to `positionEnd - 1`, with glibc's bits (section 5.2).
    * Angle 0 is the position, each next one f32(angle * ratio).
    *
+   * @param factors - f32 [headDim / 2], by which the angles are divided before use (`rope_freqs.weight`), or 0
    * @param cosines - out: f32 [positions, headDim / 2], indexed by the position itself; `sines` the same
    */
   ropeTable(
@@ -197,6 +199,7 @@ export interface Kernels extends ScreenKernels {
     positionEnd: number,
     headDim: number,
     ratio: number,
+    factors: Pointer,
     cosines: Pointer,
     sines: Pointer,
   ): void;
@@ -208,6 +211,18 @@ export interface Kernels extends ScreenKernels {
    * @param position - of row 0; row r is at position + r
    */
   ropeNeox(
+    x: Pointer,
+    rowBegin: number,
+    rowEnd: number,
+    heads: number,
+    headDim: number,
+    position: number,
+    cosines: Pointer,
+    sines: Pointer,
+  ): void;
+
+  /** The same for the pairs (2j, 2j + 1), as the architecture llama has them. */
+  ropeNorm(
     x: Pointer,
     rowBegin: number,
     rowEnd: number,
@@ -275,6 +290,18 @@ export interface Kernels extends ScreenKernels {
     scratch: Pointer,
   ): void;
 
+  /** {@link Kernels.storeKeysValues} for a cache that keeps them unrounded: keyCache and valueCache are f32. */
+  storeKeysValuesF32: Kernels['storeKeysValues'];
+
+  /**
+   * {@link Kernels.attention} over an f32 cache. Nothing is rounded to f16: neither q nor the probabilities of one row. Dot
+   * products are the reference's for f32 (section 5.3): as for f16, but with fused accumulators, and columns beyond a
+   * multiple of 4 * lanes are added one by one, fused, in f32.
+   *
+   * Its scratch is {@link attentionF32ScratchBytes}.
+   */
+  attentionF32: Kernels['attention'];
+
   /**
    * f16 matrix times one vector, in the order of the reference's f16 dot product (section 5.3, `dot16`): four
    * accumulators of `lanes`, then the columns beyond a multiple of 4 * lanes one by one in f64.
@@ -332,6 +359,12 @@ export interface Kernels extends ScreenKernels {
   /** out = a + b. May work in place. */
   add(a: Pointer, b: Pointer, count: number, out: Pointer): void;
 
+  /** Adds `vector` f32 [width] to the rows of x f32 [rows, width]. */
+  addToRows(x: Pointer, rowBegin: number, rowEnd: number, width: number, vector: Pointer): void;
+
+  /** x = x * factor, f32 [count]. */
+  multiplyBy(x: Pointer, count: number, factor: number): void;
+
   /**
    * out = max(gate, 0)² * up, each product rounded to f32 (architectures bitnet-25 and bitnet-b1.58).
    *
@@ -361,4 +394,9 @@ export function i2sScratchBytes(width: number): number {
 /** Scratch of {@link Kernels.attention}: keys and values of one head in f32, and a tile of 8 queries and their scores. */
 export function attentionScratchBytes(headDim: number, cells: number): number {
   return 4 * (2 * cells * headDim + 8 * (headDim + cells)) + 256;
+}
+
+/** Scratch of {@link Kernels.attentionF32}: the scores of a row, a tile of 8 rows of probabilities, and sums. */
+export function attentionF32ScratchBytes(cells: number): number {
+  return 36 * cells + 256;
 }

@@ -1,4 +1,11 @@
-export { attentionScratchBytes, i2sScratchBytes, type Kernels, type Lanes, type Pointer } from './contract.ts';
+export {
+  attentionF32ScratchBytes,
+  attentionScratchBytes,
+  i2sScratchBytes,
+  type Kernels,
+  type Lanes,
+  type Pointer,
+} from './contract.ts';
 export type { ScreenKernels } from './contract-screen.ts';
 export type { KernelCounter } from './counters.ts';
 export { KernelError, type KernelErrorCode } from './errors.ts';

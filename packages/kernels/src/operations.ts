@@ -20,7 +20,18 @@ export interface Operation {
   readonly hasReference?: false;
 }
 
-export type KernelWeightType = 'I2_S' | 'TL1' | 'F16' | 'none';
+export type KernelWeightType =
+  | 'I2_S'
+  | 'TL1'
+  | 'F32'
+  | 'F16'
+  | 'BF16'
+  | 'Q8_0'
+  | 'Q4_0'
+  | 'Q6_K'
+  | 'TQ1_0'
+  | 'TQ2_0'
+  | 'none';
 
 /** Operations of which each thread does a share. */
 export type SharedOperation =
@@ -42,6 +53,8 @@ export type SharedOperation =
   | 'i2sGemmWide'
   | 'quantizeRowsTl1'
   | 'tl1Gemv'
+  | 'storeKeysValuesF32'
+  | 'attentionF32'
   | 'packScreen'
   | 'quantizeForScreen'
   | 'screenRows'
@@ -49,7 +62,20 @@ export type SharedOperation =
   | 'rescoreCandidates'
   | 'f16GemvUnscreened'
   | 'i2sGemvI16'
-  | 'i2sGemmI16';
+  | 'i2sGemmI16'
+  | 'ropeNorm'
+  | 'addToRows'
+  | 'multiplyBy'
+  | 'quantizeRowsQ8_0'
+  | 'quantizeRowsQ8K'
+  | 'roundToBf16'
+  | 'f32Gemv'
+  | 'f32Gemm'
+  | 'bf16Gemm'
+  | 'q8_0Gemm'
+  | 'q4_0Gemm'
+  | 'q6KGemm'
+  | 'tq2_0Gemm';
 
 export type OperationName =
   | SharedOperation
@@ -59,7 +85,17 @@ export type OperationName =
   | 'ropeTable'
   | 'findNonFiniteF16'
   | 'exponential'
-  | 'multiplyAdd';
+  | 'multiplyAdd'
+  | 'tq1_0ToTq2_0'
+  | 'copyF32'
+  | 'widenBf16'
+  | 'widenQ8_0'
+  | 'widenQ4_0'
+  | 'widenQ6K'
+  | 'widenTq2_0'
+  | 'findNonFiniteF32'
+  | 'findNonFiniteBf16'
+  | 'findNonFiniteScale';
 
 // Codes 0 to 63 are those of shared operations, from 64 on they are the first thread's alone. None is given twice.
 export const OPERATIONS: Readonly<Record<OperationName, Operation>> = {
@@ -117,14 +153,14 @@ export const OPERATIONS: Readonly<Record<OperationName, Operation>> = {
     signature: 'iiiiiiiis',
     id: 'f16_gemv',
     weightType: 'F16',
-    description: 'f16 matrix times one row: the exact head',
+    description: 'f16 matrix times one row, the exact head for one',
   },
   f16Gemm: {
     code: 8,
     signature: 'iiiiiiiiiiis',
     id: 'f16_gemm',
     weightType: 'F16',
-    description: 'f16 matrix times several rows: the exact head',
+    description: 'f16 matrix times several rows, the exact head for one',
   },
   widenF16: {
     code: 9,
@@ -183,6 +219,20 @@ export const OPERATIONS: Readonly<Record<OperationName, Operation>> = {
     weightType: 'TL1',
     description: 'ternary matrix times one row, by look-up tables',
     variants: ['relaxed_swizzle', 'swizzle'],
+  },
+  storeKeysValuesF32: {
+    code: 18,
+    signature: 'iiiiiiiii',
+    id: 'store_keys_values_f32',
+    weightType: 'none',
+    description: 'keys and values to an f32 cache',
+  },
+  attentionF32: {
+    code: 19,
+    signature: 'iiiiiiiiiiiifiiiis',
+    id: 'attention_f32',
+    weightType: 'none',
+    description: 'causal attention over an f32 cache',
   },
   packScreen: {
     code: 20,
@@ -244,6 +294,97 @@ export const OPERATIONS: Readonly<Record<OperationName, Operation>> = {
     variants: ['relaxed_i16', 'simd128_i16'],
     hasReference: false,
   },
+  ropeNorm: {
+    code: 32,
+    signature: 'iiiiiiii',
+    id: 'rope_norm',
+    weightType: 'none',
+    description: 'rotary position embedding of neighbouring pairs: llama',
+  },
+  addToRows: {
+    code: 33,
+    signature: 'iiiii',
+    id: 'add_to_rows',
+    weightType: 'none',
+    description: 'bias',
+  },
+  multiplyBy: {
+    code: 34,
+    signature: 'iif',
+    id: 'multiply_by',
+    weightType: 'none',
+    description: 'scale of a linear layer',
+  },
+  quantizeRowsQ8_0: {
+    code: 35,
+    signature: 'iiiiii',
+    id: 'quantize_rows_q8_0',
+    weightType: 'none',
+    description: 'activations to int8, as Q8_0 and Q4_0 want them',
+  },
+  quantizeRowsQ8K: {
+    code: 36,
+    signature: 'iiiiiii',
+    id: 'quantize_rows_q8_k',
+    weightType: 'none',
+    description: 'activations to int8, as Q6_K, TQ1_0 and TQ2_0 want them',
+  },
+  roundToBf16: {
+    code: 37,
+    signature: 'iii',
+    id: 'round_to_bf16',
+    weightType: 'none',
+    description: 'f32 to the nearest bf16 values',
+  },
+  f32Gemv: {
+    code: 38,
+    signature: 'iiiiiii',
+    id: 'f32_gemv',
+    weightType: 'F32',
+    description: 'f32 matrix times one row',
+  },
+  f32Gemm: {
+    code: 39,
+    signature: 'iiiiiiiii',
+    id: 'f32_gemm',
+    weightType: 'F32',
+    description: 'f32 matrix times several rows',
+  },
+  bf16Gemm: {
+    code: 40,
+    signature: 'iiiiiiiii',
+    id: 'bf16_gemm',
+    weightType: 'BF16',
+    description: 'bf16 matrix times any number of rows',
+  },
+  q8_0Gemm: {
+    code: 41,
+    signature: 'iiiiiiiii',
+    id: 'q8_0_gemm',
+    weightType: 'Q8_0',
+    description: '8-bit matrix times any number of rows',
+  },
+  q4_0Gemm: {
+    code: 42,
+    signature: 'iiiiiiiii',
+    id: 'q4_0_gemm',
+    weightType: 'Q4_0',
+    description: '4-bit matrix times any number of rows',
+  },
+  q6KGemm: {
+    code: 43,
+    signature: 'iiiiiiiii',
+    id: 'q6_k_gemm',
+    weightType: 'Q6_K',
+    description: '6-bit matrix times any number of rows',
+  },
+  tq2_0Gemm: {
+    code: 44,
+    signature: 'iiiiiiiiii',
+    id: 'tq2_0_gemm',
+    weightType: 'TQ2_0',
+    description: "ternary matrix of llama.cpp's times any number of rows",
+  },
   packRowPairs: { code: 64, id: 'pack_row_pairs', weightType: 'I2_S', description: 'repacking at load' },
   tl1ToRowPairs: { code: 65, id: 'tl1_to_row_pairs', weightType: 'TL1', description: 'transcoding at load' },
   tl1ToTiles: { code: 66, id: 'tl1_to_tiles', weightType: 'TL1', description: 'repacking at load' },
@@ -251,6 +392,66 @@ export const OPERATIONS: Readonly<Record<OperationName, Operation>> = {
   findNonFiniteF16: { code: 68, id: 'find_non_finite_f16', weightType: 'F16', description: 'check at load' },
   exponential: { code: 69, id: 'exponential', weightType: 'none', description: "the reference's exponential" },
   multiplyAdd: { code: 70, id: 'multiply_add', weightType: 'none', description: 'fused multiply-add' },
+  tq1_0ToTq2_0: {
+    code: 71,
+    id: 'tq1_0_to_tq2_0',
+    weightType: 'TQ1_0',
+    description: 'transcoding at load',
+  },
+  copyF32: {
+    code: 72,
+    id: 'copy_f32',
+    weightType: 'F32',
+    description: 'embedding rows',
+  },
+  widenBf16: {
+    code: 73,
+    id: 'widen_bf16',
+    weightType: 'BF16',
+    description: 'bf16 to f32: embedding rows',
+  },
+  widenQ8_0: {
+    code: 74,
+    id: 'widen_q8_0',
+    weightType: 'Q8_0',
+    description: 'Q8_0 to f32: embedding rows',
+  },
+  widenQ4_0: {
+    code: 75,
+    id: 'widen_q4_0',
+    weightType: 'Q4_0',
+    description: 'Q4_0 to f32: embedding rows',
+  },
+  widenQ6K: {
+    code: 76,
+    id: 'widen_q6_k',
+    weightType: 'Q6_K',
+    description: 'Q6_K to f32: embedding rows',
+  },
+  widenTq2_0: {
+    code: 77,
+    id: 'widen_tq2_0',
+    weightType: 'TQ2_0',
+    description: 'TQ2_0 to f32: embedding rows',
+  },
+  findNonFiniteF32: {
+    code: 78,
+    id: 'find_non_finite_f32',
+    weightType: 'F32',
+    description: 'check at load',
+  },
+  findNonFiniteBf16: {
+    code: 79,
+    id: 'find_non_finite_bf16',
+    weightType: 'BF16',
+    description: 'check at load',
+  },
+  findNonFiniteScale: {
+    code: 80,
+    id: 'find_non_finite_scale',
+    weightType: 'none',
+    description: 'check at load of the scales of blocks',
+  },
 };
 
 /** As many as there is room for in a table of counters. */

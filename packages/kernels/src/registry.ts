@@ -31,6 +31,10 @@ const QUANTIZED: ReadonlySet<OperationName> = new Set([
   'i2sGemvI16',
   'i2sGemmI16',
   'tl1Gemv',
+  'q8_0Gemm',
+  'q4_0Gemm',
+  'q6KGemm',
+  'tq2_0Gemm',
 ]);
 
 const entries = Object.entries(OPERATIONS) as [OperationName, Operation][];

@@ -41,7 +41,7 @@ describe('the registry', () => {
       expect(device).toBe('cpu');
     }
     const types = KERNEL_REGISTRY.filter((info) => info.quantized).map(({ weightType }) => weightType);
-    expect(new Set(types)).toEqual(new Set(['I2_S', 'TL1']));
+    expect(new Set(types)).toEqual(new Set(['I2_S', 'TL1', 'Q8_0', 'Q4_0', 'Q6_K', 'TQ2_0']));
     const quantized = KERNEL_REGISTRY.filter((info) => info.quantized && !info.reference).map(({ id }) => id);
     expect(quantized).toContain('i2s_gemm_relaxed_wide');
     expect(quantized).toContain('tl1_gemv_swizzle');

@@ -66,7 +66,7 @@ for (const implementation of ['reference', ...VARIANTS] as const) {
     test.each(vectors.angles)('RoPE, base $base, head $headDim', ({ base, headDim, positions, unit, x, rotated }) => {
       const cosines = output(4096 * (headDim / 2));
       const sines = output(4096 * (headDim / 2));
-      kernels.ropeTable(0, 4096, headDim, kernels.ropeRatio(base, headDim), cosines, sines);
+      kernels.ropeTable(0, 4096, headDim, kernels.ropeRatio(base, headDim), 0, cosines, sines);
       const rotate = (values: Float32Array, heads: number): Float32Array => {
         const result = new Float32Array(values.length);
         for (const [row, position] of positions.entries()) {

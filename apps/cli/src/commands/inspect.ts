@@ -1,9 +1,8 @@
 import type { GgufDialectName, GgufFile } from '@bittern/gguf-parser';
-import type { I2sLayout } from '@bittern/engine';
+import { type I2sLayout, matchesGlob } from '@bittern/engine';
 import { type Command, Option } from 'commander';
 import { UsageError } from '../errors.ts';
 import { EXIT_CODES, EXIT_CODES_HELP, type ExitCode } from '../exit-codes.ts';
-import { matchesGlob } from '../glob.ts';
 import type { Io } from '../io.ts';
 import { countText, listMetadata, type MetadataListing, metadataText, valueText } from '../metadata-listing.ts';
 import { type OpenedFile, openPathOrUrl } from '../model-file.ts';

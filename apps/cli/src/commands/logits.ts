@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { topK } from '@bittern/crossval';
 import { type EvaluationMode, generate, type Numerics, prefill } from '@bittern/engine';
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, Option } from 'commander';
+import { readEnvironment } from '../environment.ts';
 import { UsageError } from '../errors.ts';
 import { EXIT_CODES_HELP } from '../exit-codes.ts';
 import type { Io } from '../io.ts';
@@ -23,14 +23,11 @@ import {
   tl1TilingOption,
 } from '../options.ts';
 import { table, writeJson } from '../output.ts';
-import { type LoadedTokenizer, loadTokenizer, type TokenizerSelection, warnIfForeign } from '../tokenizer-file.ts';
+import { type PromptSelection, readPromptIds } from '../prompt-ids.ts';
+import { loadTokenizer, type TokenizerSelection, warnIfForeign } from '../tokenizer-file.ts';
 
-interface LogitsOptions extends LoadOptions, TokenizerSelection {
+interface LogitsOptions extends LoadOptions, TokenizerSelection, PromptSelection {
   readonly model: string;
-  readonly ids?: readonly number[];
-  readonly idsFile?: string;
-  readonly prompt?: string;
-  readonly special?: true;
   readonly mode: EvaluationMode;
   readonly numerics: Numerics;
   readonly greedy: number;
@@ -43,6 +40,8 @@ interface LogitsDocument {
   readonly model: { readonly file: string; readonly sha256: string };
   readonly numerics: Numerics;
   readonly mode: EvaluationMode;
+  /** Variables of the environment that are set: see `readEnvironment`. */
+  readonly environment?: Readonly<Record<string, string>>;
   readonly ids: readonly number[];
   readonly positions: readonly Position[];
   readonly greedy: readonly number[];
@@ -98,9 +97,10 @@ ${EXIT_CODES_HELP}`,
 async function logits(options: LogitsOptions, io: Io): Promise<void> {
   const { model: path, mode, numerics, json } = options;
   const { signal } = io;
+  const { variables } = readEnvironment(io);
   await using file = await openModelFile(path, io);
   const tokenizer = options.prompt === undefined ? undefined : await loadTokenizer(file, options, io);
-  const ids = await readIds(options, tokenizer);
+  const ids = await readPromptIds(options, tokenizer);
   using model = await file.load(numerics, options);
   if (tokenizer) warnIfForeign(tokenizer, model.config.vocabSize, io);
   using session = model.createSession();
@@ -123,8 +123,18 @@ async function logits(options: LogitsOptions, io: Io): Promise<void> {
 
   const sha256 = await sha256OfFile(path, signal);
   npy?.commit();
+  const environment = Object.keys(variables).length > 0 ? { environment: variables } : {};
   const kernels = kernelReport(model);
-  const document: LogitsDocument = { model: { file: path, sha256 }, numerics, mode, ids, positions, greedy, kernels };
+  const document: LogitsDocument = {
+    model: { file: path, sha256 },
+    numerics,
+    mode,
+    ...environment,
+    ids,
+    positions,
+    greedy,
+    kernels,
+  };
   await (json ? writeJson(io, document) : io.stdout.write(textOf(document)));
 }
 
@@ -135,22 +145,6 @@ function requireRoom(promptLength: number, greedy: number, contextLength: number
   throw new UsageError(
     `--greedy ${greedy} does not fit: after ${promptLength} ids the context of ${contextLength} has room for ${most}.`,
   );
-}
-
-/** @param loaded - for a prompt; ids need no tokenizer */
-async function readIds(
-  { ids, idsFile, prompt, special }: LogitsOptions,
-  loaded: LoadedTokenizer | undefined,
-): Promise<readonly number[]> {
-  if (ids !== undefined) return ids;
-  if (prompt !== undefined && loaded) return loaded.tokenizer.encode(prompt, { parseSpecial: special === true });
-  if (idsFile === undefined) throw new UsageError('What to evaluate is missing: give --ids, --ids-file or -p.');
-  try {
-    return tokenIds(await readFile(idsFile, 'utf8'));
-  } catch (error) {
-    if (error instanceof InvalidArgumentError) throw new UsageError(`${idsFile}: ${error.message}`);
-    throw error;
-  }
 }
 
 function describe(row: Float32Array, position: number): Position {

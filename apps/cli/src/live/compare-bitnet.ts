@@ -1,12 +1,11 @@
-import { type Backend, findReference, openBitnet } from '@bittern/cpp-bridge';
-import type { EvaluationMode, LadderCase, Side } from '@bittern/crossval';
+import { type Backend, compilerWarning, findReference, openBitnet } from '@bittern/cpp-bridge';
+import type { LadderCase, Side } from '@bittern/crossval';
 import type { Numerics } from '@bittern/engine';
 import { bridgeIdentity, bridgeSide } from '../bridge-side.ts';
 import { NotComparedError } from '../errors.ts';
 import type { Io } from '../io.ts';
-import { contextFor, liveCases, type LivePrompt } from './live-cases.ts';
-
-const MODES: readonly EvaluationMode[] = ['batch-all', 'batch-last', 'sequential'];
+import { warn } from '../output.ts';
+import { contextFor, liveCases, type LiveRequest } from './live-cases.ts';
 
 /** A bitnet.cpp that runs, and what it is asked. */
 export interface LiveBitnet extends AsyncDisposable {
@@ -23,28 +22,22 @@ export interface LiveBitnet extends AsyncDisposable {
  *
  * @throws BridgeError; NotComparedError for a build whose order of sums our engine does not have
  */
-export async function openLiveBitnet(
-  model: string,
-  prompts: readonly LivePrompt[],
-  greedy: number,
-  { env, signal }: Io,
-): Promise<LiveBitnet> {
+export async function openLiveBitnet(model: string, request: LiveRequest, io: Io): Promise<LiveBitnet> {
+  const { env, signal } = io;
+  const contextLength = contextFor(request);
   const library = await findReference('bitnet', { env, signal });
-  const backend = await openBitnet({ model, library, contextLength: contextFor(prompts, greedy), signal });
+  const warning = compilerWarning(library);
+  if (warning !== undefined) warn(io, warning);
+  const backend = await openBitnet({ model, library, contextLength, signal });
   try {
-    return await describe(backend, prompts, greedy, signal);
+    return await describe(backend, request, signal);
   } catch (error) {
     await backend.dispose();
     throw error;
   }
 }
 
-async function describe(
-  backend: Backend,
-  prompts: readonly LivePrompt[],
-  greedy: number,
-  signal: AbortSignal,
-): Promise<LiveBitnet> {
+async function describe(backend: Backend, request: LiveRequest, signal: AbortSignal): Promise<LiveBitnet> {
   const { info } = backend;
   if (info.numerics === null) {
     throw new NotComparedError(
@@ -56,7 +49,7 @@ async function describe(
   return {
     side,
     numerics: info.numerics,
-    cases: await liveCases(side, prompts, MODES, greedy, signal),
+    cases: await liveCases(side, request, signal),
     context: `${contextLength} cells, key/value cache ${keys}, micro-batch ${microBatch}, threads ${threads}`,
     [Symbol.asyncDispose]: () => backend.dispose(),
   };

@@ -1,12 +1,12 @@
 import type { Backend, BackendNode, NodeValues } from '@bittern/cpp-bridge';
 import type { Side, TraceTap } from '@bittern/crossval';
-import { bitnetName, bitnetTap, withRows } from './mainline-taps.ts';
+import { bitnetName, bitnetTap, translatedGraph, withRows } from './mainline-taps.ts';
 
 /** Largest difference over the largest magnitude of the node. */
 export const OPERATION_TOLERANCE = 1e-6;
 
 /** One operation in all layers, each computed by llama.cpp from the inputs that our engine had. */
-export interface OperationError {
+export interface ForcedOperation {
   /** Without the layer: `Qcur`, and `Qcur (1)` for the second of that name. */
   readonly operation: string;
   /** Nodes that were compared. */
@@ -32,9 +32,9 @@ export async function compareForcedOperations(
   backend: Backend,
   ids: readonly number[],
   signal: AbortSignal,
-): Promise<OperationError[]> {
+): Promise<ForcedOperation[]> {
   const mode = 'batch-all';
-  const { hooks } = backend.info;
+  const graph = translatedGraph(backend.info.hooks);
   const taps = new Map<string, TraceTap & { readonly data: Float32Array }>();
   await ours.trace(ids, {
     mode,
@@ -47,7 +47,7 @@ export async function compareForcedOperations(
     mode,
     signal,
     onNode: ({ name, occurrence, step, shape }) => {
-      const known = bitnetName(name, hooks);
+      const known = bitnetName(name, graph);
       if (known === undefined) return;
       const tap = taps.get(keyOf({ name: known, occurrence, step }));
       if (tap === undefined) throw new Error(`llama.cpp has a node ${name}, our engine none.`);
@@ -61,7 +61,7 @@ export async function compareForcedOperations(
     signal,
     overwrite,
     onNode: (node) => {
-      const name = bitnetName(node.name, hooks);
+      const name = bitnetName(node.name, graph);
       if (name === undefined) return;
       const operation = `${name.replace(/-\d+$/, '')}${node.occurrence === 0 ? '' : ` (${node.occurrence})`}`;
       found.set(operation, [...(found.get(operation) ?? []), node]);
@@ -69,7 +69,7 @@ export async function compareForcedOperations(
   });
   return [...found].map(([operation, nodes]) =>
     judge(operation, nodes, (node) => {
-      const theirs = bitnetTap(node, ids.length, hooks)!;
+      const theirs = bitnetTap(node, ids.length, graph)!;
       return [theirs.data!, taps.get(keyOf(theirs))!.data];
     }),
   );
@@ -79,7 +79,7 @@ function judge(
   operation: string,
   nodes: readonly BackendNode[],
   valuesOf: (node: BackendNode) => readonly [theirs: Float32Array, ours: Float32Array],
-): OperationError {
+): ForcedOperation {
   let [values, differing, worst, worstNode] = [0, 0, 0, nodes[0]!.name];
   for (const node of nodes) {
     const [theirs, ours] = valuesOf(node);

@@ -1,4 +1,6 @@
 import type { EvaluationMode, LadderCase, Recording, Side } from '@bittern/crossval';
+import type { Prompt } from '../crossval/prompts.ts';
+import { UsageError } from '../errors.ts';
 
 /** What is compared where nobody says what: words, digits, punctuation, other scripts; one is longer than 32 tokens. */
 const PROMPTS: readonly string[] = [
@@ -10,15 +12,20 @@ const PROMPTS: readonly string[] = [
 const LONGEST_TRACED = 16;
 /** Tokens beside those of the text: each has a byte or more of it. */
 const ADDED_TOKENS = 16;
+const MOST_GREEDY = 4096;
 
-export interface LivePrompt {
-  readonly text: string;
-  readonly parseSpecial: boolean;
+/** What a reference that runs is asked. */
+export interface LiveRequest {
+  readonly prompts: readonly Prompt[];
+  readonly modes: readonly EvaluationMode[];
+  readonly greedyCount: number;
+  /** How many ids of a prompt are traced. Default: all of short prompts, none of others, as a recording wants them. */
+  readonly traceLength?: number;
 }
 
 /** Prompts that were given, else the recording's, else a few of ours. */
-export function promptsFor(given: readonly string[] | undefined, recording: Recording | undefined): LivePrompt[] {
-  if (given !== undefined) return given.map((text) => ({ text, parseSpecial: true }));
+export function promptsFor(given: readonly Prompt[] | undefined, recording: Recording | undefined): readonly Prompt[] {
+  if (given !== undefined) return given;
   if (recording === undefined) return PROMPTS.map((text) => ({ text, parseSpecial: true }));
   const [reference] = recording.references;
   const seen = new Map(
@@ -29,26 +36,32 @@ export function promptsFor(given: readonly string[] | undefined, recording: Reco
   return [...seen.values()];
 }
 
-/** A context that holds every prompt and what follows it, whatever the tokenizer does. */
-export function contextFor(prompts: readonly LivePrompt[], greedy: number): number {
+/**
+ * A context that holds every prompt and what follows it, whatever the tokenizer does.
+ *
+ * @throws UsageError for more greedy ids than a running reference is given room for
+ */
+export function contextFor({ prompts, greedyCount }: Omit<LiveRequest, 'modes'>): number {
+  if (!(greedyCount <= MOST_GREEDY)) {
+    throw new UsageError(`--max-tokens ${greedyCount} is too many for a reference that runs: at most ${MOST_GREEDY}.`);
+  }
   const longest = Math.max(...prompts.map(({ text }) => new TextEncoder().encode(text).length));
-  return Math.max(512, longest + ADDED_TOKENS + greedy);
+  return Math.max(512, longest + ADDED_TOKENS + greedyCount);
 }
 
 /** The prompts as cases, with the ids that the reference itself has for them. */
 export async function liveCases(
   reference: Side,
-  prompts: readonly LivePrompt[],
-  modes: readonly EvaluationMode[],
-  greedyCount: number,
+  { prompts, modes, greedyCount, traceLength }: LiveRequest,
   signal: AbortSignal,
 ): Promise<LadderCase[]> {
   const cases: LadderCase[] = [];
   for (const [index, { text, parseSpecial }] of prompts.entries()) {
     const ids = await reference.tokenize(text, { parseSpecial, signal });
     for (const mode of modes) {
-      const trace = ids.length <= LONGEST_TRACED && mode !== 'batch-last';
-      cases.push({ id: `p${index}.${mode}`, text, parseSpecial, ids, mode, greedyCount, trace });
+      const trace = (traceLength !== undefined || ids.length <= LONGEST_TRACED) && mode !== 'batch-last';
+      const length = traceLength === undefined ? {} : { traceLength };
+      cases.push({ id: `p${index}.${mode}`, text, parseSpecial, ids, mode, greedyCount, trace, ...length });
     }
   }
   // Without one the rungs of shapes and masks would have nothing to compare.

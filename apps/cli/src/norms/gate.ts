@@ -1,4 +1,4 @@
-import { matchesGlob } from '../glob.ts';
+import { matchesGlob } from '@bittern/engine';
 import type { Figure, Measured, Measurements } from './measure.ts';
 import type { Limit, Rule, RuleSet } from './policy.ts';
 

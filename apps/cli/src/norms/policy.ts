@@ -1,6 +1,6 @@
 import { stat, readFile } from 'node:fs/promises';
+import { matchesGlob } from '@bittern/engine';
 import { UsageError } from '../errors.ts';
-import { matchesGlob } from '../glob.ts';
 import { type Figure, FIGURES } from './measure.ts';
 
 /** Both ends count as inside. One that is left out is no limit. */

@@ -70,12 +70,26 @@ export function translateBitnet(gguf: GgufFile, options: TranslateOptions): Tran
   // bitnet.cpp's graph of the ReLU² architectures always takes the embedding as head; mainline's refuses the tensor.
   const tensors = [...gguf.tensors.values()].filter(({ name }) => name !== 'output.weight' || !known.reluSquared);
   const settings = { weights, widenEmbedding, i2sPacking, tl1Tilings };
+  // The hook rounds what all products read, which is right only where all weights are ternary; floats read floats.
+  const ofLayers = tensors.filter(({ name, shape }) => name.startsWith('blk.') && shape.length === 2);
+  const ternary = ofLayers.filter(({ type }) => type === 'I2_S' || type === 'TL1');
+  if (ternary.length > 0 && ternary.length < ofLayers.length) {
+    const { name, type } = ofLayers.find((tensor) => !ternary.includes(tensor))!;
+    throw new BridgeError(
+      'BRIDGE_UNTRANSLATABLE',
+      `Tensor ${JSON.stringify(name)} has type ${type}, and other matrices of layers are in I2_S or TL1. Only files in which all or none are, are translated.`,
+    );
+  }
   return {
     chunks: writeGguf({
       metadata: entriesOf(gguf, architecture as string, weights),
       tensors: tensors.flatMap((tensor) => translateTensor(gguf, tensor, settings)),
     }),
-    hooks: { reluSquared: known.reluSquared, int8Activations: weights !== 'TQ2_0', halfValues: false },
+    hooks: {
+      reluSquared: known.reluSquared,
+      int8Activations: ternary.length > 0 && weights !== 'TQ2_0',
+      halfValues: false,
+    },
   };
 }
 

@@ -1,19 +1,22 @@
 import { CrossvalError } from '../errors.ts';
-import { compareRows, firstNonFinite, type RowMetrics, topK } from '../metrics.ts';
+import { compareRowsWithTop, firstNonFinite, type RowComparison, type RowMetrics, topK } from '../metrics.ts';
 import { sha256OfFloats } from '../sha256.ts';
 import type { LogitsRow } from '../side.ts';
 import { type Excess, excesses, type RowLimits } from '../thresholds.ts';
-import { jsonNumber, type LadderFailure, type LadderFailureCode } from './report.ts';
+import { jsonNumber } from '../json.ts';
+import type { LadderFailure, LadderFailureCode } from './report.ts';
 
 /** What the comparison of one row came to. Exactly one of the three kinds. */
 export type RowOutcome =
-  | { readonly kind: 'value'; readonly position: number; readonly metrics: RowMetrics }
+  | ({ readonly kind: 'value'; readonly position: number } & RowComparison)
   /** Equal digests: the same bits, though how far from others is not known. */
   | { readonly kind: 'digest'; readonly position: number }
   | { readonly kind: 'problem'; readonly position: number; readonly problem: Problem };
 
-type Problem = Pick<LadderFailure, 'code' | 'message' | 'details'>;
-type Emit = (onLogits: (row: LogitsRow) => void) => Promise<void>;
+export type Problem = Pick<LadderFailure, 'code' | 'message' | 'details'>;
+export type Emit = (onLogits: (row: LogitsRow) => void) => Promise<void>;
+/** Two rows with values, valid during the call. */
+export type OnPair = (position: number, reference: Float32Array, ours: Float32Array, metrics: RowMetrics) => void;
 
 const CODE_OF_ERROR: Partial<Record<CrossvalError['code'], LadderFailureCode>> = {
   CROSSVAL_EMPTY: 'ROW_EMPTY',
@@ -21,45 +24,85 @@ const CODE_OF_ERROR: Partial<Record<CrossvalError['code'], LadderFailureCode>> =
   CROSSVAL_NON_FINITE: 'NON_FINITE',
 };
 
+type Party = 'reference' | 'ours';
+const WHOSE: Record<Party, string> = { reference: 'The reference', ours: 'Our side' };
+
+export interface StreamOptions {
+  /** Called for each pair of rows as it is compared. */
+  readonly onPair?: OnPair | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
 /**
- * Compares the rows of two evaluations as they come, one outcome for each expected position and one for each row that
- * nobody asked for. A side that throws leaves its missing rows as problems.
+ * Compares the rows of two evaluations, which run at the same time, as they come: one outcome for each expected position
+ * and one for each row that nobody asked for. A side that throws leaves its missing rows as problems.
+ *
+ * A row is held, in a buffer that is used again, until the other side has given its own: memory is bounded by how far
+ * one side runs ahead, which for engines of one thread is a micro-batch.
+ *
+ * @param wanted - of the expected positions, those to compare; the others are only counted as given
  */
 export async function compareRowStreams(
   expected: readonly number[],
+  wanted: (position: number) => boolean,
   emitReference: Emit,
   emitOurs: Emit,
-  signal: AbortSignal | undefined,
+  { onPair, signal }: StreamOptions = {},
 ): Promise<RowOutcome[]> {
-  const theirs = new Map<number, LogitsRow>();
-  const extra: RowOutcome[] = [];
-  const referenceError = await errorOf(signal, () =>
-    emitReference((row) => {
-      if (theirs.has(row.position) || !expected.includes(row.position)) extra.push(unexpected(row, 'The reference'));
-      else theirs.set(row.position, row.values === undefined ? row : { ...row, values: row.values.slice() });
-    }),
-  );
+  const positions = new Set(expected);
   const outcomes = new Map<number, RowOutcome | Promise<RowOutcome>>();
-  const ourError = await errorOf(signal, () =>
-    emitOurs((row) => {
-      const reference = theirs.get(row.position);
-      if (outcomes.has(row.position) || !expected.includes(row.position)) extra.push(unexpected(row, 'Our side'));
-      else if (reference !== undefined) outcomes.set(row.position, compareRow(reference, row));
-    }),
-  );
+  const extra: RowOutcome[] = [];
+  const given: Record<Party, Set<number>> = { reference: new Set(), ours: new Set() };
+  const held: Record<Party, Map<number, LogitsRow>> = { reference: new Map(), ours: new Map() };
+  const free: Float32Array<ArrayBuffer>[] = [];
+  const hold = (row: LogitsRow): LogitsRow => {
+    if (row.values === undefined) return row;
+    const length = row.values.length;
+    const at = free.findIndex((buffer) => buffer.length === length);
+    const buffer = at < 0 ? new Float32Array(length) : free.splice(at, 1)[0]!;
+    buffer.set(row.values);
+    return { ...row, values: buffer };
+  };
+  const receive =
+    (party: Party, other: Party) =>
+    (row: LogitsRow): void => {
+      const { position } = row;
+      if (given[party].has(position) || !positions.has(position)) {
+        extra.push(unexpected(row, WHOSE[party]));
+        return;
+      }
+      given[party].add(position);
+      if (!wanted(position)) return;
+      const counterpart = held[other].get(position);
+      if (counterpart === undefined) {
+        held[party].set(position, hold(row));
+        return;
+      }
+      held[other].delete(position);
+      const [theirs, mine] = party === 'ours' ? [counterpart, row] : [row, counterpart];
+      outcomes.set(position, compareRow(theirs, mine, onPair));
+      if (counterpart.values !== undefined) free.push(counterpart.values as Float32Array<ArrayBuffer>);
+    };
+  const [referenceError, ourError] = await Promise.all([
+    errorOf(signal, () => emitReference(receive('reference', 'ours'))),
+    errorOf(signal, () => emitOurs(receive('ours', 'reference'))),
+  ]);
   const rows = await Promise.all(
-    expected.map((position): RowOutcome | Promise<RowOutcome> => {
-      if (!theirs.has(position)) return missing(position, 'The reference', referenceError);
-      return outcomes.get(position) ?? missing(position, 'Our side', ourError);
+    expected.map((position): RowOutcome | Promise<RowOutcome> | undefined => {
+      if (!given.reference.has(position)) return missing(position, WHOSE.reference, referenceError);
+      if (!given.ours.has(position)) return missing(position, WHOSE.ours, ourError);
+      return outcomes.get(position);
     }),
   );
   // A side that throws after its last row has failed all the same.
   const position = expected.at(-1) ?? 0;
-  if (referenceError !== undefined) {
-    extra.push({ kind: 'problem', position, problem: sideFailure('The reference', referenceError) });
+  for (const [party, error] of [
+    ['reference', referenceError],
+    ['ours', ourError],
+  ] as const) {
+    if (error !== undefined) extra.push({ kind: 'problem', position, problem: sideFailure(WHOSE[party], error) });
   }
-  if (ourError !== undefined) extra.push({ kind: 'problem', position, problem: sideFailure('Our side', ourError) });
-  return [...rows, ...extra];
+  return [...rows.filter((row) => row !== undefined), ...extra];
 }
 
 /** A failure if the outcome is a problem or does not keep the limits. */
@@ -81,7 +124,7 @@ export function judge(outcome: RowOutcome, limits: RowLimits): Problem | undefin
 }
 
 function describeExcess({ metric, value, limit }: Excess): string {
-  return `${metric} is ${value}, the limit ${limit}`;
+  return `${metric} is ${value ?? 'not known'}, the limit ${limit}`;
 }
 
 /** What a side threw; a cancelled run is thrown on. */
@@ -119,16 +162,22 @@ function unexpected(row: LogitsRow, whose: string): RowOutcome {
   };
 }
 
-function compareRow(reference: LogitsRow, ours: LogitsRow): RowOutcome | Promise<RowOutcome> {
+function compareRow(
+  reference: LogitsRow,
+  ours: LogitsRow,
+  onPair: OnPair | undefined,
+): RowOutcome | Promise<RowOutcome> {
   if (reference.values !== undefined && ours.values !== undefined) {
-    return compareByValue(ours.position, reference.values, ours.values);
+    const outcome = compareByValue(ours.position, reference.values, ours.values);
+    if (outcome.kind === 'value') onPair?.(ours.position, reference.values, ours.values, outcome.metrics);
+    return outcome;
   }
   return compareByDigest(reference, ours);
 }
 
 function compareByValue(position: number, reference: Float32Array, ours: Float32Array): RowOutcome {
   try {
-    return { kind: 'value', position, metrics: compareRows(reference, ours) };
+    return { kind: 'value', position, ...compareRowsWithTop(reference, ours) };
   } catch (error) {
     const code = error instanceof CrossvalError ? CODE_OF_ERROR[error.code] : undefined;
     if (code === undefined || !(error instanceof CrossvalError)) throw error;

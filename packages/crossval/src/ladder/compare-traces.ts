@@ -1,9 +1,11 @@
-import type { LadderCase } from '../case.ts';
+import { type LadderCase, tracedIds } from '../case.ts';
 import { compareBits, firstNonFinite } from '../metrics.ts';
 import { sha256OfFloats } from '../sha256.ts';
 import type { Side, TraceTap } from '../side.ts';
+import { elementsOf, keyOf, labelOf, sameShape } from '../trace/tap-layout.ts';
 import { checkMask } from './masks.ts';
-import { type Json, jsonNumber, type LadderFailure, type TapDifference } from './report.ts';
+import { type Json, jsonNumber } from '../json.ts';
+import type { LadderFailure, TapDifference } from './report.ts';
 
 export interface TraceComparison {
   /** Of the rungs shapes and masks; undefined where the trace passes them. */
@@ -21,22 +23,6 @@ export interface TraceComparison {
 
 const ATTENTION_PROBABILITIES = /^kq_soft_max_ext-\d+$/;
 
-function keyOf(tap: TraceTap): string {
-  return `${tap.step} ${tap.name} ${tap.occurrence}`;
-}
-
-function labelOf(tap: TraceTap): string {
-  return `${tap.name} (occurrence ${tap.occurrence}, step ${tap.step})`;
-}
-
-function sameShape(a: readonly number[], b: readonly number[]): boolean {
-  return a.length === b.length && a.every((size, index) => size === b[index]);
-}
-
-function elementsOf(shape: readonly number[]): number {
-  return shape.reduce((product, size) => product * size, 1);
-}
-
 /**
  * Runs both traces of a case once and compares places, shapes, masks and values.
  *
@@ -49,7 +35,8 @@ export async function compareTraces(
   reference: Side,
   signal: AbortSignal | undefined,
 ): Promise<TraceComparison> {
-  const { id, ids, mode } = ladderCase;
+  const { id, mode } = ladderCase;
+  const ids = tracedIds(ladderCase);
   const options = signal === undefined ? { mode } : { mode, signal };
   const expected: TraceTap[] = [];
   await reference.trace(ids, {
@@ -211,4 +198,29 @@ function shapeFailure(
 function describe(tap: TraceTap | undefined): Json {
   if (tap === undefined) return null;
   return { name: tap.name, occurrence: tap.occurrence, step: tap.step, shape: [...tap.shape] };
+}
+
+/** Under `exact`: the first tap that differs, or that some could not be compared. */
+export function tapFailure(trace: TraceComparison): LadderFailure | undefined {
+  const { divergence, taps, tapsByValue, tapsByDigest } = trace;
+  if (divergence !== undefined) {
+    const { case: caseId, name, occurrence, step, element, ours, reference } = divergence;
+    const where = element === null ? 'its digest' : `element ${element}: the reference has ${reference}, ours ${ours}`;
+    return {
+      rung: 'positions',
+      code: 'TAP_DIFFERS',
+      case: caseId,
+      message: `The first operation of ${caseId} that differs is ${name} (occurrence ${occurrence}, step ${step}): ${where}.`,
+      details: { ...divergence },
+    };
+  }
+  const compared = tapsByValue + tapsByDigest;
+  if (compared === taps) return undefined;
+  return {
+    rung: 'positions',
+    code: 'NOT_COMPARABLE',
+    case: null,
+    message: `Only ${compared} of ${taps} taps could be compared: the others have neither values nor a digest on one side.`,
+    details: { taps, compared },
+  };
 }

@@ -1,5 +1,10 @@
-import type { SideIdentity } from '../side.ts';
+import type { Json } from '../json.ts';
+import type { RowMetrics, TopEntry } from '../metrics.ts';
+import type { OperationTable } from '../operations.ts';
+import type { EvaluationMode, SideIdentity } from '../side.ts';
 import type { LadderThresholds } from '../thresholds.ts';
+import type { Cause } from '../why/causes.ts';
+import type { Whereabouts } from './locate.ts';
 
 /** The rungs in their order. The ladder stops at the first that fails. */
 export const RUNGS = ['preflight', 'tokens', 'shapes', 'masks', 'first-logit', 'positions', 'decode'] as const;
@@ -44,9 +49,9 @@ export type LadderFailureCode =
   | 'DIGEST_DIFFERS'
   | 'TOP_DIFFERS'
   | 'GREEDY_DIFFERS'
+  /** A generated id is not the largest logit of its own row. */
+  | 'GREEDY_NOT_LARGEST'
   | 'GREEDY_SHORT';
-
-export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 
 export interface LadderFailure {
   readonly rung: Rung;
@@ -77,7 +82,8 @@ export interface TapDifference {
 
 export interface RungResult {
   readonly rung: Rung;
-  readonly status: 'pass' | 'fail' | 'not-run';
+  /** `skipped`: nobody asked for it. `not-run`: an earlier one failed. */
+  readonly status: 'pass' | 'fail' | 'not-run' | 'skipped';
   /** Cases, ids, taps, mask rows, rows of logits or greedy steps. */
   readonly compared: number;
 }
@@ -117,6 +123,62 @@ export type WorstMetrics = Record<
   WorstMetric | null
 >;
 
+/** What was compared. */
+export interface CaseReport {
+  readonly id: string;
+  readonly text: string;
+  readonly mode: EvaluationMode;
+  readonly ids: readonly number[];
+  /** The ids as text; null where nobody knows. */
+  readonly pieces: readonly string[] | null;
+}
+
+/** One prompt position. */
+export interface RowReport {
+  readonly case: string;
+  readonly position: number;
+  /** The id at this position. */
+  readonly token: number;
+  readonly comparedBy: 'value' | 'digest' | 'nothing';
+  readonly metrics: RowMetrics | null;
+  /** The five largest logits of each side. */
+  readonly top: { readonly reference: readonly TopEntry[]; readonly ours: readonly TopEntry[] } | null;
+  /** False where the rung that judges it did not run. */
+  readonly judged: boolean;
+  /** Why it fails; null where it passes or was not judged. */
+  readonly failure: LadderFailureCode | null;
+}
+
+/** One generated id. */
+export interface DecodeStep {
+  readonly case: string;
+  readonly step: number;
+  readonly reference: number | null;
+  readonly ours: number | null;
+  /** Between the two largest logits of each side; null where the row is not known. */
+  readonly referenceGap: number | null;
+  readonly ourGap: number | null;
+  /** How far the rows are from which the ids were taken; null where one is not known. */
+  readonly maxAbs: number | null;
+}
+
+/** Some logits of the row of a case that differs most. */
+export interface Scatter {
+  readonly case: string;
+  readonly position: number;
+  readonly points: readonly { readonly id: number; readonly reference: number; readonly ours: number }[];
+}
+
+/** How far the reference is from itself, evaluated in another way. */
+export interface NoiseReport {
+  /** What was compared, for people: `batch-all against sequential`. */
+  readonly what: string;
+  readonly rows: number;
+  /** Worst over the rows of position 0, and over all others. */
+  readonly firstLogit: Readonly<Partial<Record<keyof WorstMetrics, number>>>;
+  readonly positions: Readonly<Partial<Record<keyof WorstMetrics, number>>>;
+}
+
 /** JSON-safe: it holds no NaN and no infinity. */
 export interface LadderReport {
   readonly format: 'bittern-ladder';
@@ -126,6 +188,7 @@ export interface LadderReport {
   readonly thresholds: LadderThresholds;
   readonly ours: SideIdentity;
   readonly reference: SideIdentity;
+  readonly cases: readonly CaseReport[];
   readonly rungs: readonly RungResult[];
   /** Of the rung that failed: the first failure of each case. */
   readonly failures: readonly LadderFailure[];
@@ -135,10 +198,20 @@ export interface LadderReport {
   readonly worst: WorstMetrics;
   /** Found whenever traces were compared, also where tolerances let it pass. */
   readonly firstDivergence: TapDifference | null;
-}
-
-/** A number as JSON can hold it: NaN, infinities and -0 as text. */
-export function jsonNumber(value: number): number | string {
-  if (Object.is(value, -0)) return '-0';
-  return Number.isFinite(value) ? value : String(value);
+  readonly rows: readonly RowReport[];
+  /** Ids that rows and generated ids name, as text; empty where nobody knows. */
+  readonly pieces: { readonly [id: string]: string };
+  readonly decode: readonly DecodeStep[];
+  /** For each case with values. */
+  readonly scatter: readonly Scatter[];
+  /** After a failure: which operation differs first, with the last equal one. Null where traces could not tell. */
+  readonly where: Whereabouts | null;
+  /** Which traces could not be compared for `where`, and why. */
+  readonly whereNotes: readonly string[];
+  /** After a failure: probable causes, the most probable first. */
+  readonly why: readonly Cause[];
+  /** With `perOp`: each of our operations on the reference's own inputs. */
+  readonly operations: OperationTable | null;
+  /** With `calibrate`. */
+  readonly noise: readonly NoiseReport[];
 }

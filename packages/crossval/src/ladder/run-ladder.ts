@@ -1,16 +1,30 @@
 import { expectedPositions, type LadderCase } from '../case.ts';
 import type { RowMetrics } from '../metrics.ts';
-import type { EvaluationMode, Side, SideIdentity } from '../side.ts';
-import { EXACT_THRESHOLDS, type LadderThresholds, PLAYBOOK_THRESHOLDS, type RowLimits } from '../thresholds.ts';
-import { compareRowStreams, errorOf, judge, type RowOutcome, sideFailure } from './compare-row-streams.ts';
-import { compareTraces, type TraceComparison } from './compare-traces.ts';
+import type { Side } from '../side.ts';
 import {
+  EXACT_THRESHOLDS,
+  type LadderThresholds,
+  largerIsBetter,
+  PLAYBOOK_THRESHOLDS,
+  type RowLimits,
+} from '../thresholds.ts';
+import { compareRowStreams, errorOf, judge, type OnPair, type RowOutcome, sideFailure } from './compare-row-streams.ts';
+import { checkSides } from './check-sides.ts';
+import { compareTokens } from './compare-tokens.ts';
+import { compareTraces, tapFailure, type TraceComparison } from './compare-traces.ts';
+import { decodeCase } from './decode-case.ts';
+import { lookInto } from './look-into.ts';
+import {
+  type DecodeStep,
   type LadderCounts,
   type LadderFailure,
   type LadderReport,
+  type NoiseReport,
+  type RowReport,
   type Rung,
   type RungResult,
   RUNGS,
+  type Scatter,
   type WorstMetrics,
 } from './report.ts';
 
@@ -25,12 +39,29 @@ export interface LadderProgress {
 
 export interface LadderOptions {
   readonly ours: Side;
+  /** Runs at the same time as `ours`: an engine needs a session for each. */
   readonly reference: Side;
   readonly cases: readonly LadderCase[];
   /** Default: the playbook's. Not used under `exact`. */
   readonly thresholds?: LadderThresholds;
   /** Every bit of every row, generated row and traced operation must be equal. Default: false. */
   readonly exact?: boolean;
+  /** Which rungs are climbed, in their own order. Default: all. */
+  readonly rungs?: readonly Rung[];
+  /** Whether both sides must have the same model file. Default: true. */
+  readonly sameModel?: boolean;
+  /** Which prompt positions are compared. Default: all. */
+  readonly positions?: { readonly from?: number; readonly count?: number };
+  /** Whether a failure is looked into: both sides are traced again, and run twice. Default: true. */
+  readonly explain?: boolean;
+  /** Values of one side's trace held at a time, in bytes, when a failure is looked into. Default: 256 MiB. */
+  readonly traceBudgetBytes?: number;
+  /** Also feed each of our operations the reference's own inputs. Default: false. */
+  readonly perOp?: boolean;
+  /** Noise of the reference, as it was measured: part of the report. */
+  readonly noise?: readonly NoiseReport[];
+  /** Pieces of ids, for people; asked of our side's tokenizer. */
+  readonly piece?: (id: number) => string;
   readonly onProgress?: (progress: LadderProgress) => void;
   readonly signal?: AbortSignal;
 }
@@ -43,15 +74,17 @@ interface RungOutcome {
 
 /**
  * Climbs the parity ladder: preflight, tokens, shapes, masks, first logit, positions, greedy decode. It stops at the
- * first rung that fails; nothing to compare is a failure. Each side traces, evaluates and decodes a case once.
+ * first rung that fails; nothing to compare is a failure. After a failure it looks for where and why.
  *
  * @returns a report, also where a side throws. It rejects only with `signal.reason`.
  */
 export async function runLadder(options: LadderOptions): Promise<LadderReport> {
   const exact = options.exact ?? false;
   const thresholds = exact ? EXACT_THRESHOLDS : (options.thresholds ?? PLAYBOOK_THRESHOLDS);
-  requireLimits(thresholds.firstLogit, 'firstLogit');
-  requireLimits(thresholds.positions, 'positions');
+  const wanted = new Set(options.rungs ?? RUNGS);
+  if (wanted.size === 0) throw new RangeError('rungs is empty, so that nothing could fail. Give at least one.');
+  if (wanted.has('first-logit')) requireLimits(thresholds.firstLogit, 'firstLogit');
+  if (wanted.has('positions')) requireLimits(thresholds.positions, 'positions');
   const ladder = new Ladder(options, exact, thresholds);
   const climb: Record<Rung, () => RungOutcome | Promise<RungOutcome>> = {
     preflight: () => ladder.preflight(),
@@ -65,8 +98,8 @@ export async function runLadder(options: LadderOptions): Promise<LadderReport> {
   const rungs: RungResult[] = [];
   let failures: readonly LadderFailure[] = [];
   for (const rung of RUNGS) {
-    if (failures.length > 0) {
-      rungs.push({ rung, status: 'not-run', compared: 0 });
+    if (failures.length > 0 || !wanted.has(rung)) {
+      rungs.push({ rung, status: wanted.has(rung) ? 'not-run' : 'skipped', compared: 0 });
       continue;
     }
     options.signal?.throwIfAborted();
@@ -75,6 +108,9 @@ export async function runLadder(options: LadderOptions): Promise<LadderReport> {
     if (failures.length === 0 && !(outcome.compared > 0)) failures = [nothingCompared(rung)];
     rungs.push({ rung, status: failures.length === 0 ? 'pass' : 'fail', compared: outcome.compared });
   }
+  const found = await lookInto(failures[0], ladder.steps, options);
+  const ran = (rung: Rung): boolean => rungs.some((of) => of.rung === rung && /^(?:pass|fail)$/.test(of.status));
+  const rows = ladder.rowReports((position) => ran('positions') || (position === 0 && ran('first-logit')));
   return {
     format: 'bittern-ladder',
     version: 1,
@@ -83,13 +119,36 @@ export async function runLadder(options: LadderOptions): Promise<LadderReport> {
     thresholds,
     ours: options.ours.identity,
     reference: options.reference.identity,
+    cases: options.cases.map(({ id, text, mode, ids }) => {
+      const { piece } = options;
+      return { id, text, mode, ids, pieces: piece === undefined ? null : ids.map((at) => piece(at)) };
+    }),
     rungs,
     failures,
     counts: ladder.counts,
     maxAbs: ladder.worst.maxAbs?.value ?? null,
     worst: ladder.worst,
     firstDivergence: ladder.traces.find(({ divergence }) => divergence !== undefined)?.divergence ?? null,
+    rows,
+    pieces: piecesOf(rows, ladder.steps, options.piece),
+    decode: ladder.steps,
+    scatter: ladder.scatters(),
+    ...found,
+    noise: options.noise ?? [],
   };
+}
+
+function piecesOf(
+  rows: readonly RowReport[],
+  steps: readonly DecodeStep[],
+  piece: LadderOptions['piece'],
+): LadderReport['pieces'] {
+  if (piece === undefined) return {};
+  const ids = new Set([
+    ...rows.flatMap(({ top }) => [...(top?.reference ?? []), ...(top?.ours ?? [])].map(({ id }) => id)),
+    ...steps.flatMap(({ reference, ours }) => [reference ?? [], ours ?? []].flat()),
+  ]);
+  return Object.fromEntries(Array.from(ids, (id) => [id, piece(id)]));
 }
 
 function requireLimits(limits: RowLimits, name: string): void {
@@ -117,6 +176,9 @@ const HOW_TO_COMPARE: Record<Rung, string> = {
   positions: 'Give cases with ids.',
   decode: 'Give cases with greedy ids.',
 };
+
+/** Points of a scatter plot: evenly spaced ids. */
+const SCATTER_POINTS = 512;
 
 /** One climb: the rungs in order, and what they leave for later ones. */
 class Ladder {
@@ -149,10 +211,14 @@ class Ladder {
     top5: null,
     top10: null,
   };
-  /** Filled by `shapes`, in the order of the cases. */
+  /** In the order of the cases. */
   readonly traces: TraceComparison[] = [];
-  /** Filled by `firstLogit`, by case. */
+  readonly steps: DecodeStep[] = [];
+  #tracing: Promise<readonly LadderFailure[]> | undefined;
+  #evaluating: Promise<void> | undefined;
   readonly #rows = new Map<LadderCase, RowOutcome[]>();
+  readonly #failures = new Map<RowOutcome, LadderFailure['code']>();
+  readonly #scatters = new Map<string, Scatter & { maxAbs: number }>();
   readonly #options: LadderOptions;
   readonly #exact: boolean;
   readonly #thresholds: LadderThresholds;
@@ -164,69 +230,126 @@ class Ladder {
   }
 
   preflight(): RungOutcome {
-    const { ours, reference, cases } = this.#options;
-    const failures: LadderFailure[] = [];
-    const fail = (
-      code: LadderFailure['code'],
-      message: string,
-      details: LadderFailure['details'] = {},
-      caseId: string | null = null,
-    ) => failures.push({ rung: 'preflight', code, case: caseId, message, details });
-
-    for (const [whose, identity] of [
-      ['Our side', ours.identity],
-      ['The reference', reference.identity],
-    ] as const) {
-      const lacks = missingIdentity(identity);
-      if (lacks !== undefined) fail('IDENTITY_MISSING', `${whose} does not say its ${lacks}.`, { side: whose, lacks });
-    }
-    if (failures.length === 0 && ours.identity.model.sha256 !== reference.identity.model.sha256) {
-      const [mine, theirs] = [ours.identity.model, reference.identity.model];
-      fail(
-        'MODEL_DIFFERS',
-        `The reference computed ${theirs.file} (SHA-256 ${theirs.sha256}), ours is ${mine.file} (${mine.sha256}).`,
-        { reference: { ...theirs }, ours: { ...mine } },
-      );
-    }
-    if (cases.length === 0) fail('NO_CASES', 'There are no cases to compare. Give at least one.');
-    const seen = new Set<string>();
-    for (const { id, ids, greedyCount } of cases) {
-      if (ids.length === 0) fail('BAD_CASE', `Case ${id} has no ids.`, {}, id);
-      if (!(greedyCount > 0)) fail('BAD_CASE', `Case ${id} has no greedy ids.`, {}, id);
-      if (seen.has(id)) fail('BAD_CASE', `Case ${id} is there twice.`, {}, id);
-      seen.add(id);
-    }
-    this.counts.cases = cases.length;
-    return { compared: cases.length, failures };
+    this.counts.cases = this.#options.cases.length;
+    return { compared: this.counts.cases, failures: checkSides(this.#options) };
   }
 
   async tokens(): Promise<RungOutcome> {
+    const { cases, ours, piece, signal } = this.#options;
     const failures: LadderFailure[] = [];
-    await this.#eachCase('tokens', this.#options.cases, async ({ id, text, parseSpecial, ids }) => {
-      let ours: readonly number[] = [];
-      const error = await errorOf(this.#options.signal, async () => {
-        ours = await this.#options.ours.tokenize(text, { parseSpecial, ...this.#signal });
-      });
-      if (error !== undefined) {
-        failures.push({ rung: 'tokens', case: id, ...sideFailure('Our side', error) });
-        return;
-      }
-      this.counts.tokens += ids.length;
-      const index = firstDifference(ids, ours);
-      if (index === undefined) return;
-      const [theirId, ourId] = [ids[index] ?? null, ours[index] ?? null];
-      failures.push({
-        rung: 'tokens',
-        code: 'TOKENS_DIFFER',
-        case: id,
-        message: `Tokens of ${id} differ first at index ${index}: the reference has ${theirId ?? 'none'}, ours ${ourId ?? 'none'} (${ids.length} and ${ours.length} ids).`,
-        details: { index, reference: theirId, ours: ourId, referenceLength: ids.length, ourLength: ours.length },
-      });
+    await this.#eachCase('tokens', cases, async (ladderCase) => {
+      const failure = await compareTokens(ladderCase, ours, piece, signal);
+      if (failure === undefined || failure.code === 'TOKENS_DIFFER') this.counts.tokens += ladderCase.ids.length;
+      if (failure !== undefined) failures.push(failure);
     });
     return { compared: this.counts.tokens, failures };
   }
 
   async shapes(): Promise<RungOutcome> {
+    const failures = await this.#traceAll();
+    return { compared: this.counts.taps, failures };
+  }
+
+  async masks(): Promise<RungOutcome> {
+    await this.#traceAll();
+    return {
+      compared: this.counts.maskRows,
+      failures: this.traces.flatMap(({ maskFailure }) => maskFailure ?? []),
+    };
+  }
+
+  /** Judges position 0; `positions` judges the rest. */
+  async firstLogit(): Promise<RungOutcome> {
+    await this.#evaluateAll('first-logit');
+    const failures: LadderFailure[] = [];
+    let compared = 0;
+    for (const [{ id }, outcomes] of this.#rows) {
+      const first = outcomes.find(({ position }) => position === 0);
+      if (first === undefined) continue;
+      compared++;
+      const problem = judge(first, this.#thresholds.firstLogit);
+      if (problem === undefined) continue;
+      this.#failures.set(first, problem.code);
+      failures.push({ rung: 'first-logit', case: id, position: 0, ...problem });
+    }
+    return { compared, failures };
+  }
+
+  async positions(): Promise<RungOutcome> {
+    await this.#evaluateAll('positions');
+    const failures: LadderFailure[] = [];
+    if (this.#exact) {
+      for (const trace of this.traces) {
+        const failure = tapFailure(trace);
+        if (failure !== undefined) failures.push(failure);
+      }
+    }
+    for (const [{ id }, outcomes] of this.#rows) {
+      let told = false;
+      for (const outcome of outcomes) {
+        const problem = judge(outcome, this.#thresholds.positions);
+        if (problem === undefined) continue;
+        this.#failures.set(outcome, problem.code);
+        if (!told) failures.push({ rung: 'positions', case: id, position: outcome.position, ...problem });
+        told = true;
+      }
+    }
+    return { compared: this.counts.rowsByValue + this.counts.rowsByDigest, failures };
+  }
+
+  async decode(): Promise<RungOutcome> {
+    const { cases, ours, reference, signal } = this.#options;
+    const failures: LadderFailure[] = [];
+    // Generated rows count only where every bit does; greedy ids have no tolerance anyway.
+    const limits = this.#exact ? this.#thresholds.positions : undefined;
+    await this.#eachCase('decode', cases, async (ladderCase) => {
+      const { steps, rowsByValue, rowsByDigest, failure } = await decodeCase(
+        ladderCase,
+        ours,
+        reference,
+        limits,
+        signal,
+      );
+      this.steps.push(...steps);
+      this.counts.decodeSteps += Math.min(steps.length, ladderCase.greedyCount);
+      this.counts.decodeRowsByValue += rowsByValue;
+      this.counts.decodeRowsByDigest += rowsByDigest;
+      if (failure !== undefined) failures.push({ rung: 'decode', case: ladderCase.id, ...failure });
+    });
+    return { compared: this.counts.decodeSteps, failures };
+  }
+
+  /** @param judged - whether the rung that judges a position has run */
+  rowReports(judged: (position: number) => boolean): RowReport[] {
+    return [...this.#rows].flatMap(([{ id, ids }, outcomes]) =>
+      outcomes.map((outcome): RowReport => {
+        const { kind, position } = outcome;
+        const failure = this.#failures.get(outcome) ?? (kind === 'problem' ? outcome.problem.code : null);
+        return {
+          case: id,
+          position,
+          token: ids[position] ?? -1,
+          comparedBy: kind === 'problem' ? 'nothing' : kind,
+          metrics: kind === 'value' ? outcome.metrics : null,
+          top: kind === 'value' ? outcome.top : null,
+          judged: judged(position),
+          failure,
+        };
+      }),
+    );
+  }
+
+  scatters(): Scatter[] {
+    return Array.from(this.#scatters.values(), ({ case: id, position, points }) => ({ case: id, position, points }));
+  }
+
+  /** Runs and compares every trace, once; gives the failures of rung `shapes`. */
+  #traceAll(): Promise<readonly LadderFailure[]> {
+    this.#tracing ??= this.#compareTraces();
+    return this.#tracing;
+  }
+
+  async #compareTraces(): Promise<readonly LadderFailure[]> {
     const { cases, ours, reference, signal } = this.#options;
     const traced = cases.filter(({ trace }) => trace);
     const failures: LadderFailure[] = [];
@@ -245,114 +368,45 @@ class Ladder {
       });
       if (error !== undefined) failures.push({ rung: 'shapes', case: ladderCase.id, ...sideFailure('A side', error) });
     });
-    return { compared: this.counts.taps, failures };
+    return failures;
   }
 
-  masks(): RungOutcome {
-    return {
-      compared: this.counts.maskRows,
-      failures: this.traces.flatMap(({ maskFailure }) => maskFailure ?? []),
-    };
+  /** Evaluates and compares every case, once. */
+  #evaluateAll(rung: Rung): Promise<void> {
+    this.#evaluating ??= this.#compareRows(rung);
+    return this.#evaluating;
   }
 
-  /** Evaluates every case, because the rows of position 0 are judged first; `positions` judges the rest. */
-  async firstLogit(): Promise<RungOutcome> {
-    const { cases, ours, reference, signal } = this.#options;
-    const failures: LadderFailure[] = [];
-    let compared = 0;
-    await this.#eachCase('first-logit', cases, async (ladderCase) => {
+  async #compareRows(rung: Rung): Promise<void> {
+    const { cases, ours, reference, signal, positions: { from = 0, count = Infinity } = {} } = this.#options;
+    await this.#eachCase(rung, cases, async (ladderCase) => {
       const { id, ids, mode } = ladderCase;
       const evaluate = (side: Side) => (onLogits: Parameters<Side['evaluate']>[1]['onLogits']) =>
         side.evaluate(ids, { mode, onLogits, ...this.#signal });
-      const positions = expectedPositions(mode, ids.length);
-      const outcomes = await compareRowStreams(positions, evaluate(reference), evaluate(ours), signal);
+      const outcomes = await compareRowStreams(
+        expectedPositions(mode, ids.length),
+        (position) => position >= from && position < from + count,
+        evaluate(reference),
+        evaluate(ours),
+        { onPair: this.#scatterOf(id), signal },
+      );
       this.#rows.set(ladderCase, outcomes);
       for (const outcome of outcomes) this.#count(id, outcome);
-      const first = outcomes.find(({ position }) => position === 0);
-      if (first === undefined) return;
-      compared++;
-      const problem = judge(first, this.#thresholds.firstLogit);
-      if (problem !== undefined) failures.push({ rung: 'first-logit', case: id, position: 0, ...problem });
     });
-    return { compared, failures };
   }
 
-  positions(): RungOutcome {
-    const failures: LadderFailure[] = [];
-    if (this.#exact) {
-      for (const trace of this.traces) {
-        const failure = tapFailure(trace);
-        if (failure !== undefined) failures.push(failure);
-      }
-    }
-    for (const [{ id }, outcomes] of this.#rows) {
-      for (const outcome of outcomes) {
-        const problem = judge(outcome, this.#thresholds.positions);
-        if (problem === undefined) continue;
-        failures.push({ rung: 'positions', case: id, position: outcome.position, ...problem });
-        break;
-      }
-    }
-    return { compared: this.counts.rowsByValue + this.counts.rowsByDigest, failures };
-  }
-
-  async decode(): Promise<RungOutcome> {
-    const failures: LadderFailure[] = [];
-    await this.#eachCase('decode', this.#options.cases, async (ladderCase) => {
-      const failure = await this.#decodeCase(ladderCase);
-      if (failure !== undefined) failures.push({ rung: 'decode', case: ladderCase.id, ...failure });
-    });
-    return { compared: this.counts.decodeSteps, failures };
-  }
-
-  async #decodeCase({
-    id,
-    ids,
-    mode,
-    greedyCount,
-  }: LadderCase): Promise<Omit<LadderFailure, 'rung' | 'case'> | undefined> {
-    const { ours, reference, signal } = this.#options;
-    const greedy = new Map<Side, readonly number[]>();
-    const decode = (side: Side) => async (onLogits: Parameters<Side['evaluate']>[1]['onLogits']) => {
-      const common: { mode: EvaluationMode; count: number } = { mode, count: greedyCount };
-      // Generated rows count only where every bit does; greedy ids have no tolerance anyway.
-      const rows = this.#exact ? { onLogits } : {};
-      greedy.set(side, await side.decode(ids, { ...common, ...rows, ...this.#signal }));
+  /** Keeps some logits of the row that differs most. */
+  #scatterOf(id: string): OnPair {
+    return (position, reference, ours, { maxAbs }) => {
+      const before = this.#scatters.get(id);
+      if (before !== undefined && maxAbs <= before.maxAbs) return;
+      const stride = Math.max(1, Math.ceil(reference.length / SCATTER_POINTS));
+      const points = Array.from({ length: Math.ceil(reference.length / stride) }, (_, index) => {
+        const at = index * stride;
+        return { id: at, reference: reference[at]!, ours: ours[at]! };
+      });
+      this.#scatters.set(id, { case: id, position, points, maxAbs });
     };
-    const positions = this.#exact ? Array.from({ length: greedyCount }, (_, step) => ids.length - 1 + step) : [];
-    let outcomes: RowOutcome[] = [];
-    const error = await errorOf(signal, async () => {
-      if (this.#exact) outcomes = await compareRowStreams(positions, decode(reference), decode(ours), signal);
-      else await Promise.all([decode(reference)(() => {}), decode(ours)(() => {})]);
-    });
-    if (error !== undefined) return sideFailure('A side', error);
-    const [theirs, mine] = [greedy.get(reference), greedy.get(ours)];
-    const failed = outcomes.flatMap((outcome) => {
-      const problem = judge(outcome, this.#thresholds.positions);
-      return problem === undefined ? [] : [{ position: outcome.position, ...problem }];
-    });
-    for (const { kind } of outcomes) {
-      if (kind === 'value') this.counts.decodeRowsByValue++;
-      if (kind === 'digest') this.counts.decodeRowsByDigest++;
-    }
-    // A side that threw is among the outcomes.
-    if (theirs === undefined || mine === undefined) return failed[0];
-    this.counts.decodeSteps += Math.min(theirs.length, mine.length, greedyCount);
-    const step = firstDifference(theirs, mine);
-    if (step !== undefined) {
-      const [theirId, ourId] = [theirs[step] ?? null, mine[step] ?? null];
-      return {
-        code: 'GREEDY_DIFFERS',
-        position: ids.length + step,
-        message: `Greedy ids of ${id} differ first at step ${step}: the reference has ${theirId ?? 'none'}, ours ${ourId ?? 'none'}.`,
-        details: { step, reference: theirId, ours: ourId, firstDifferingRow: failed[0]?.position ?? null },
-      };
-    }
-    if (mine.length !== greedyCount) {
-      const message = `Both sides gave ${mine.length} greedy ids of ${id}, not ${greedyCount}.`;
-      return { code: 'GREEDY_SHORT', message, details: { expected: greedyCount, given: mine.length } };
-    }
-    return failed[0];
   }
 
   /** For spreading into options: absent and undefined are different under exactOptionalPropertyTypes. */
@@ -383,47 +437,9 @@ class Ladder {
       const value: RowMetrics[typeof metric] = metrics[metric];
       if (value === null) continue;
       const worst = this.worst[metric]?.value;
-      const smallerIsWorse = metric === 'cosine' || metric.startsWith('top');
-      if (worst === undefined || (smallerIsWorse ? value < worst : value > worst)) {
+      if (worst === undefined || (largerIsBetter(metric) ? value < worst : value > worst)) {
         this.worst[metric] = { value, case: caseId, position };
       }
     }
   }
-}
-
-function missingIdentity({ name, version, model }: SideIdentity): string | undefined {
-  if (!name) return 'name';
-  if (!version) return 'version';
-  if (!model?.file) return 'model file';
-  return /^[0-9a-f]{64}$/.test(model.sha256) ? undefined : 'model SHA-256 in lower-case hex';
-}
-
-function firstDifference(a: readonly number[], b: readonly number[]): number | undefined {
-  for (let index = 0; index < Math.max(a.length, b.length); index++) if (a[index] !== b[index]) return index;
-  return undefined;
-}
-
-/** Under `exact`: the first tap that differs, or that some could not be compared. */
-function tapFailure(trace: TraceComparison): LadderFailure | undefined {
-  const { divergence, taps, tapsByValue, tapsByDigest } = trace;
-  if (divergence !== undefined) {
-    const { case: caseId, name, occurrence, step, element, ours, reference } = divergence;
-    const where = element === null ? 'its digest' : `element ${element}: the reference has ${reference}, ours ${ours}`;
-    return {
-      rung: 'positions',
-      code: 'TAP_DIFFERS',
-      case: caseId,
-      message: `The first operation of ${caseId} that differs is ${name} (occurrence ${occurrence}, step ${step}): ${where}.`,
-      details: { ...divergence },
-    };
-  }
-  const compared = tapsByValue + tapsByDigest;
-  if (compared === taps) return undefined;
-  return {
-    rung: 'positions',
-    code: 'NOT_COMPARABLE',
-    case: null,
-    message: `Only ${compared} of ${taps} taps could be compared: the others have neither values nor a digest on one side.`,
-    details: { taps, compared },
-  };
 }

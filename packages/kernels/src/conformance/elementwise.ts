@@ -20,6 +20,17 @@ export function elementwiseCases(seed: number): ConformanceCase[] {
       const b = arena.input('b', 'f32', random.wide(4096));
       return (kernels) => kernels.add(a, b, 4096, a);
     }),
+    conformanceCase('addToRows, a range of rows', (arena) => {
+      const x = arena.input('x', 'f32', random.wide(7 * 36));
+      const vector = arena.input('vector', 'f32', random.wide(36));
+      return (kernels) => kernels.addToRows(x, 1, 6, 36, vector);
+    }),
+    ...[0.0371, -0, 3e38, Infinity, Number.NaN].map((factor) =>
+      conformanceCase(`multiplyBy ${factor}`, (arena) => {
+        const x = arena.input('x', 'f32', [...random.wide(1000), 0, -0, Infinity, Number.NaN]);
+        return (kernels) => kernels.multiplyBy(x, 1004, factor);
+      }),
+    ),
     conformanceCase('multiplyAdd, sums half-way between two f32', (arena) => {
       // a * b has up to 48 bits; c is chosen so that the exact sum lies on, or one bit beside, a rounding boundary.
       const count = 20_000;

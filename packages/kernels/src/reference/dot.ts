@@ -1,4 +1,4 @@
-// The two dot products of an f16 row with an f32 row, in the reference's order (numerics, section 5.3).
+// The dot products of an f16 or f32 row with an f32 row, in the reference's order (numerics, section 5.3).
 import type { Lanes } from '../contract.ts';
 import { fma, sumByHalving } from './float.ts';
 
@@ -23,6 +23,22 @@ export function dotF16(a: ArrayLike<number>, b: ArrayLike<number>, lanes: Lanes)
   let total = lanes === 16 ? sumByHalving(lanewise) : sumOfNeighbours(lanewise);
   for (let i = full; i < width; i++) total += fround(a[i]! * b[i]!); // in f64
   return fround(total);
+}
+
+/** The plain f32 dot product: as {@link dotF16}, but fused, and with a tail that is summed in f32. */
+export function dotF32(a: ArrayLike<number>, b: ArrayLike<number>, lanes: Lanes): number {
+  const width = b.length;
+  const step = 4 * lanes;
+  const full = width - (width % step);
+  const accumulators = new Float32Array(step);
+  for (let i = 0; i < full; i++) accumulators[i % step] = fma(a[i]!, b[i]!, accumulators[i % step]!);
+  const lanewise = accumulators.slice(0, lanes).map((value, lane) => {
+    const [a1, a2, a3] = [1, 2, 3].map((index) => accumulators[index * lanes + lane]!) as [number, number, number];
+    return fround(value + a2) + fround(a1 + a3);
+  });
+  let total = lanes === 16 ? sumByHalving(lanewise) : sumOfNeighbours(lanewise);
+  for (let i = full; i < width; i++) total = fma(a[i]!, b[i]!, total);
+  return total;
 }
 
 /** Eight lanes: halved once, then neighbours are added. */

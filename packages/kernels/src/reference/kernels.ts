@@ -1,7 +1,8 @@
+import { referenceBlockKernels } from './block-kernels.ts';
 import type { Kernels, Lanes, Pointer } from '../contract.ts';
 import type { Tl1Tiling } from '../layouts.ts';
 import type { KernelMemory } from '../memory.ts';
-import { dotBlas, dotF16 } from './dot.ts';
+import { dotBlas, dotF16, dotF32 } from './dot.ts';
 import { exp } from './exp.ts';
 import { referenceScreen } from './screen.ts';
 import { f16Bits, f16Value, fma, roundF16, roundToEven, sumByHalving } from './float.ts';
@@ -50,7 +51,37 @@ export function referenceKernels(memory: KernelMemory): Kernels {
     }
   };
 
+  /** @param pair - the elements of a head's pair j */
+  const rotate = (
+    x: Pointer,
+    rowBegin: number,
+    rowEnd: number,
+    heads: number,
+    headDim: number,
+    position: number,
+    cosines: Pointer,
+    sines: Pointer,
+    pair: (j: number) => readonly [number, number],
+  ): void => {
+    const half = headDim / 2;
+    for (let row = rowBegin; row < rowEnd; row++) {
+      const cosine = f32(cosines + 4 * (position + row) * half, half);
+      const sine = f32(sines + 4 * (position + row) * half, half);
+      for (let head = 0; head < heads; head++) {
+        const values = f32(x + 4 * (row * heads + head) * headDim, headDim);
+        for (let j = 0; j < half; j++) {
+          const [at, to] = pair(j);
+          const first = values[at]!;
+          const second = values[to]!;
+          values[at] = fma(first, cosine[j]!, -fround(second * sine[j]!));
+          values[to] = fma(first, sine[j]!, fround(second * cosine[j]!));
+        }
+      }
+    }
+  };
+
   const kernels: Kernels = {
+    ...referenceBlockKernels(memory),
     ...referenceScreen(memory, (...args) => kernels.f16Gemv(...args)),
 
     packRowPairs(packed, rows, columns, layout, out) {
@@ -161,12 +192,12 @@ export function referenceKernels(memory: KernelMemory): Kernels {
       return fround(fround(base) ** fround(-2 / headDim));
     },
 
-    ropeTable(positionBegin, positionEnd, headDim, ratio, cosines, sines) {
+    ropeTable(positionBegin, positionEnd, headDim, ratio, factors, cosines, sines) {
       const half = headDim / 2;
       for (let position = positionBegin; position < positionEnd; position++) {
         let angle = fround(position);
         for (let j = 0; j < half; j++) {
-          const [sine, cosine] = sinCos(angle);
+          const [sine, cosine] = sinCos(factors ? fround(angle / f32(factors, half)[j]!) : angle);
           f32(cosines + 4 * (position * half + j), 1)[0] = cosine;
           f32(sines + 4 * (position * half + j), 1)[0] = sine;
           angle = fround(angle * fround(ratio));
@@ -175,20 +206,11 @@ export function referenceKernels(memory: KernelMemory): Kernels {
     },
 
     ropeNeox(x, rowBegin, rowEnd, heads, headDim, position, cosines, sines) {
-      const half = headDim / 2;
-      for (let row = rowBegin; row < rowEnd; row++) {
-        const cosine = f32(cosines + 4 * (position + row) * half, half);
-        const sine = f32(sines + 4 * (position + row) * half, half);
-        for (let head = 0; head < heads; head++) {
-          const values = f32(x + 4 * (row * heads + head) * headDim, headDim);
-          for (let j = 0; j < half; j++) {
-            const first = values[j]!;
-            const second = values[j + half]!;
-            values[j] = fma(first, cosine[j]!, -fround(second * sine[j]!));
-            values[j + half] = fma(first, sine[j]!, fround(second * cosine[j]!));
-          }
-        }
-      }
+      rotate(x, rowBegin, rowEnd, heads, headDim, position, cosines, sines, (j) => [j, j + headDim / 2]);
+    },
+
+    ropeNorm(x, rowBegin, rowEnd, heads, headDim, position, cosines, sines) {
+      rotate(x, rowBegin, rowEnd, heads, headDim, position, cosines, sines, (j) => [2 * j, 2 * j + 1]);
     },
 
     storeKeysValues(keys, values, count, kvHeads, headDim, position, cells, keyCache, valueCache) {
@@ -228,23 +250,83 @@ export function referenceKernels(memory: KernelMemory): Kernels {
       const group = heads / kvHeads;
       for (let head = headBegin; head < headEnd; head++) {
         const kvHead = Math.floor(head / group);
+        const keys = Array.from({ length: cells }, (_, cell) =>
+          f16Row(keyCache + 2 * (kvHead * cacheCells + cell) * headDim, headDim),
+        );
+        const values = Array.from({ length: headDim }, (_, d) =>
+          f16Row(valueCache + 2 * (kvHead * headDim + d) * cacheCells, cells),
+        );
         for (let row = 0; row < count; row++) {
           const offset = 4 * (row * heads + head) * headDim;
           const query = Array.from(f32(q + offset, headDim));
+          const rounded = query.map(roundF16);
           const kq = new Float32Array(cells);
-          for (let cell = 0; cell < cells; cell++) {
-            const key = f16Row(keyCache + 2 * (kvHead * cacheCells + cell) * headDim, headDim);
+          for (const [cell, key] of keys.entries()) {
             // With one query head and several rows the reference does not round q to f16 (section 5.3).
-            kq[cell] = heads === 1 && count > 1 ? dotBlas(key, query, lanes) : dotF16(key, query.map(roundF16), lanes);
+            kq[cell] = heads === 1 && count > 1 ? dotBlas(key, query, lanes) : dotF16(key, rounded, lanes);
           }
           const p = softmax(kq, position + row + 1, scale, lanes);
           const tap = 4 * (head * count + row) * cells;
           if (scores) f32(scores + tap, cells).set(kq);
           if (probabilities) f32(probabilities + tap, cells).set(p);
-          const rounded = Array.from(p, roundF16);
+          const roundedP = Array.from(p, roundF16);
+          for (const [d, value] of values.entries()) {
+            f32(out + offset + 4 * d, 1)[0] = count === 1 ? dotF16(value, roundedP, lanes) : dotBlas(value, p, lanes);
+          }
+        }
+      }
+    },
+
+    storeKeysValuesF32(keys, values, count, kvHeads, headDim, position, cells, keyCache, valueCache) {
+      for (let row = 0; row < count; row++) {
+        for (let head = 0; head < kvHeads; head++) {
+          const offset = 4 * (row * kvHeads + head) * headDim;
+          const cell = position + row;
+          f32(keyCache + 4 * (head * cells + cell) * headDim, headDim).set(f32(keys + offset, headDim));
+          for (const [d, value] of f32(values + offset, headDim).entries()) {
+            f32(valueCache + 4 * ((head * headDim + d) * cells + cell), 1)[0] = value;
+          }
+        }
+      }
+    },
+
+    attentionF32(
+      q,
+      headBegin,
+      headEnd,
+      heads,
+      kvHeads,
+      headDim,
+      count,
+      position,
+      keyCache,
+      valueCache,
+      cacheCells,
+      cells,
+      scale,
+      lanes,
+      out,
+      scores,
+      probabilities,
+    ) {
+      const group = heads / kvHeads;
+      for (let head = headBegin; head < headEnd; head++) {
+        const kvHead = Math.floor(head / group);
+        for (let row = 0; row < count; row++) {
+          const offset = 4 * (row * heads + head) * headDim;
+          const query = f32(q + offset, headDim);
+          const kq = new Float32Array(cells);
+          for (let cell = 0; cell < cells; cell++) {
+            const key = f32(keyCache + 4 * (kvHead * cacheCells + cell) * headDim, headDim);
+            kq[cell] = heads === 1 && count > 1 ? dotBlas(key, query, lanes) : dotF32(key, query, lanes);
+          }
+          const p = softmax(kq, position + row + 1, scale, lanes);
+          const tap = 4 * (head * count + row) * cells;
+          if (scores) f32(scores + tap, cells).set(kq);
+          if (probabilities) f32(probabilities + tap, cells).set(p);
           for (let d = 0; d < headDim; d++) {
-            const value = f16Row(valueCache + 2 * (kvHead * headDim + d) * cacheCells, cells);
-            f32(out + offset + 4 * d, 1)[0] = count === 1 ? dotF16(value, rounded, lanes) : dotBlas(value, p, lanes);
+            const value = f32(valueCache + 4 * (kvHead * headDim + d) * cacheCells, cells);
+            f32(out + offset + 4 * d, 1)[0] = count === 1 ? dotF32(value, p, lanes) : dotBlas(value, p, lanes);
           }
         }
       }
@@ -285,6 +367,18 @@ export function referenceKernels(memory: KernelMemory): Kernels {
     add(a, b, count, out) {
       const second = f32(b, count);
       f32(out, count).set(f32(a, count).map((value, i) => value + second[i]!));
+    },
+
+    addToRows(x, rowBegin, rowEnd, width, vector) {
+      const addend = f32(vector, width);
+      for (let row = rowBegin; row < rowEnd; row++) {
+        const values = f32(x + 4 * row * width, width);
+        values.set(values.map((value, i) => value + addend[i]!));
+      }
+    },
+
+    multiplyBy(x, count, factor) {
+      f32(x, count).set(f32(x, count).map((value) => value * fround(factor)));
     },
 
     reluSquaredGate(gate, up, count, out, relu, squared) {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { StopStrings } from '../src/stop-strings.ts';
+import { StopStrings } from './stop-strings.ts';
 
 function passed(strings: readonly string[], chunks: readonly string[]): { text: string; found: string | undefined } {
   const stop = new StopStrings(strings);
