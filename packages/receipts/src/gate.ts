@@ -1,5 +1,5 @@
 import type { ReadReceipt } from './read.ts';
-import type { ReceiptStatement } from './statement.ts';
+import type { ParityPredicate, ReceiptPredicate } from './statement.ts';
 
 export type GateStatus = 'pass' | 'fail' | 'not applicable';
 
@@ -13,14 +13,17 @@ export interface GateResult {
 /** A question to a receipt of which the form is right. */
 export interface Gate {
   readonly name: string;
-  check(receipt: Checked): Outcome | Promise<Outcome>;
+  /** Asks the receipt of a benchmark. */
+  check(receipt: Checked<ReceiptPredicate>): Outcome | Promise<Outcome>;
+  /** Asks the receipt of a comparison. Without, it asks for what only a benchmark has. */
+  checkParity?(receipt: Checked<ParityPredicate>): Outcome | Promise<Outcome>;
 }
 
 export type Outcome = Omit<GateResult, 'gate'>;
 
 /** What a gate looks at. */
-interface Checked extends ReadReceipt {
-  readonly predicate: ReceiptStatement['predicate'];
+export interface Checked<Predicate = ReceiptPredicate | ParityPredicate> extends ReadReceipt {
+  readonly predicate: Predicate;
   readonly wanted: VerifyOptions;
 }
 
@@ -49,9 +52,9 @@ export interface VerifyingKey {
 
 /** Read from the verifier's own file, not from the receipt. */
 export interface ModelEvidence {
-  readonly model: Pick<ReceiptStatement['predicate']['model'], 'files' | 'architecture' | 'quantization' | 'config'>;
+  readonly model: Pick<ReceiptPredicate['model'], 'files' | 'architecture' | 'weights' | 'config'>;
   readonly tokenizerSha256: string;
-  /** Ids of the receipt's prompt. */
+  /** Ids of the receipt's prompt. That of a comparison has none. */
   readonly promptIds: readonly number[];
 }
 
@@ -72,4 +75,9 @@ export function fail(reason: string): Outcome {
 
 export function notApplicable(reason: string): Outcome {
   return { status: 'not applicable', reason };
+}
+
+/** @param isWanted - whether it was asked for by name */
+export function onlyOfBenchmarks(isWanted = false): Outcome {
+  return (isWanted ? fail : notApplicable)('this is a receipt of comparisons: nothing was counted or timed');
 }

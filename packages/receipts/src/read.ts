@@ -1,14 +1,14 @@
 import { type Envelope, isEnvelope, openEnvelope } from './envelope.ts';
 import { ReceiptError } from './errors.ts';
 import { requireReceipt } from './schema.ts';
-import type { ReceiptStatement } from './statement.ts';
+import type { ParityStatement, ReceiptStatement } from './statement.ts';
 
-/** Larger than any that a benchmark writes; bounds what reading one takes. */
+/** Larger than any that is written; bounds what reading one takes. */
 export const MOST_RECEIPT_BYTES: number = 64 << 20;
 
 /** A file that has the form of a receipt. Whether it is to be believed, {@link verifyReceipt} says. */
 export interface ReadReceipt {
-  readonly statement: ReceiptStatement;
+  readonly statement: ReceiptStatement | ParityStatement;
   /** The statement's text in the file, or in the envelope. */
   readonly text: string;
   /** Undefined where it is not signed. */

@@ -1,14 +1,23 @@
-// What a receipt holds. schema/receipt-v1.schema.json says the same with all limits, and is what decides.
+// What receipts hold. The schemas in schema/ say the same with all limits, and are what decides.
 
 export const STATEMENT_TYPE = 'https://in-toto.io/Statement/v1';
 export const PREDICATE_TYPE = 'urn:bittern:receipt:v1';
+export const PARITY_PREDICATE_TYPE = 'urn:bittern:parity:v1';
 
-/** An in-toto Statement v1 about the files and kernels that ran. */
+/** Of a benchmark: an in-toto Statement v1 about the files and kernels that ran. */
 export interface ReceiptStatement {
   readonly _type: typeof STATEMENT_TYPE;
   readonly subject: readonly ReceiptSubject[];
   readonly predicateType: typeof PREDICATE_TYPE;
   readonly predicate: ReceiptPredicate;
+}
+
+/** Of a comparison with references: the same about what was compared. */
+export interface ParityStatement {
+  readonly _type: typeof STATEMENT_TYPE;
+  readonly subject: readonly ReceiptSubject[];
+  readonly predicateType: typeof PARITY_PREDICATE_TYPE;
+  readonly predicate: ParityPredicate;
 }
 
 export interface ReceiptSubject {
@@ -25,17 +34,14 @@ export interface ReceiptPredicate {
   readonly tool: ReceiptTool;
   readonly host: ReceiptHost;
   readonly model: ReceiptModel;
-  readonly tokenizer: {
-    readonly name: string;
-    readonly sha256: string;
-    readonly model: string;
-    readonly pre: string;
-  };
+  readonly tokenizer: ReceiptTokenizer;
   readonly numerics: 'avx2' | 'avx512';
   /** Where the run says that it computed; the verifier looks at the kernels. */
   readonly device: 'cpu' | 'gpu';
   readonly kernels: ReceiptKernels;
   readonly head: { readonly kind: 'exact' | 'screened'; readonly topK: number | null };
+  /** Of the cache of keys and values. */
+  readonly kvType: 'f16' | 'f32';
   readonly sampling: { readonly method: 'greedy' };
   readonly request: { readonly tokens: number; readonly repeats: number; readonly warmup: number };
   readonly prompt: {
@@ -58,11 +64,44 @@ export interface ReceiptPredicate {
   readonly parity: ReceiptParity | null;
 }
 
+export interface ParityPredicate {
+  readonly version: 1;
+  /** As in {@link ReceiptPredicate}. */
+  readonly digest: string;
+  readonly created: string;
+  readonly tool: ReceiptTool;
+  readonly host: ReceiptHost;
+  readonly model: { readonly files: readonly ReceiptFile[] };
+  readonly tokenizer: ReceiptTokenizer;
+  readonly kernels: Omit<ReceiptKernels, 'gemv' | 'gemm'>;
+  /** One for each reference. */
+  readonly comparisons: readonly ParityComparison[];
+}
+
+/** What the comparison with one reference found. */
+export interface ParityComparison extends ReceiptParity {
+  /** Of our engine. */
+  readonly numerics: 'avx2' | 'avx512';
+  /** What was evaluated on both sides. */
+  readonly prompts: readonly {
+    readonly mode: 'batch-all' | 'batch-last' | 'sequential';
+    readonly tokens: number;
+    readonly idsSha256: string;
+  }[];
+}
+
 export interface ReceiptTool {
   readonly name: string;
   readonly version: string;
   readonly commit: string | null;
   readonly modified: boolean | null;
+}
+
+export interface ReceiptTokenizer {
+  readonly name: string;
+  readonly sha256: string;
+  readonly model: string;
+  readonly pre: string;
 }
 
 export interface ReceiptHost {
@@ -80,14 +119,52 @@ export interface ReceiptHost {
   };
 }
 
+/** Types of matrices, by their names in GGUF files. */
+export type ReceiptWeightType = 'I2_S' | 'TL1' | 'F32' | 'F16' | 'BF16' | 'Q8_0' | 'Q4_0' | 'Q6_K' | 'TQ1_0' | 'TQ2_0';
+
 export interface ReceiptModel {
-  readonly files: readonly { readonly name: string; readonly bytes: number; readonly sha256: string }[];
-  readonly architecture: 'bitnet' | 'bitnet-25' | 'bitnet-b1.58';
-  readonly quantization: 'I2_S' | 'TL1';
+  readonly files: readonly ReceiptFile[];
+  readonly architecture: 'bitnet' | 'bitnet-25' | 'bitnet-b1.58' | 'llama';
+  readonly weights: ReceiptWeights;
+  /** How the file packs I2_S weights; null where it has none. */
   readonly layout: '128x32' | '64x16' | null;
+  /** How TL1 weights are run; null where there are none. */
   readonly tl1Kernel: 'transcode' | 'lut' | null;
   readonly dialect: 'ggml' | 'bitnet.cpp' | 'bitnet.cpp-2026';
   readonly config: ReceiptModelConfig;
+}
+
+export interface ReceiptFile {
+  readonly name: string;
+  readonly bytes: number;
+  readonly sha256: string;
+}
+
+export interface ReceiptWeights {
+  readonly embedding: ReceiptWeightType;
+  /** Null where the head is the embedding again. */
+  readonly head: ReceiptWeightType | null;
+  /** In their order; those that follow each other and are alike are one item. */
+  readonly layers: readonly ReceiptLayers[];
+}
+
+/** `count` layers with the same types of weights. */
+export interface ReceiptLayers {
+  readonly count: number;
+  readonly attnQ: ReceiptLinear;
+  readonly attnK: ReceiptLinear;
+  readonly attnV: ReceiptLinear;
+  readonly attnOutput: ReceiptLinear;
+  readonly ffnGate: ReceiptLinear;
+  readonly ffnUp: ReceiptLinear;
+  readonly ffnDown: ReceiptLinear;
+}
+
+/** A matrix, and whether the file has a `.scale` and a `.bias` for its products. */
+export interface ReceiptLinear {
+  readonly type: ReceiptWeightType;
+  readonly scale: boolean;
+  readonly bias: boolean;
 }
 
 export interface ReceiptModelConfig {

@@ -1,6 +1,6 @@
 import { ReceiptError } from './errors.ts';
 import { figuresOf, type ReceiptFigures } from './figures.ts';
-import type { Gate, GateResult, VerifyOptions } from './gate.ts';
+import { type Gate, type GateResult, onlyOfBenchmarks, type Outcome, type VerifyOptions } from './gate.ts';
 import { binaries } from './gates/binaries.ts';
 import { canonical } from './gates/canonical.ts';
 import { computePath } from './gates/compute-path.ts';
@@ -20,6 +20,7 @@ import { throughput } from './gates/throughput.ts';
 import { time } from './gates/time.ts';
 import { tokens } from './gates/tokens.ts';
 import { type ReadReceipt, readReceipt } from './read.ts';
+import { PREDICATE_TYPE } from './statement.ts';
 
 /** What can be asked of a receipt of which the form is right, in the order of the report. The first gate is `schema`. */
 const GATES: readonly Gate[] = [
@@ -47,7 +48,7 @@ export interface VerificationReport {
   /** `pass` if no gate fails. */
   readonly verdict: 'pass' | 'fail';
   readonly gates: readonly GateResult[];
-  /** Computed from the raw samples; null where there are none. */
+  /** Computed from the raw samples; null where there are none, as in the receipt of a comparison. */
   readonly figures: ReceiptFigures | null;
 }
 
@@ -75,12 +76,24 @@ export async function verifyReceipt(bytes: Uint8Array, options: VerifyOptions = 
       figures: null,
     };
   }
-  const { predicate } = receipt.statement;
-  const checked = { ...receipt, predicate, wanted: options };
-  const gates: GateResult[] = [{ gate: 'schema', status: 'pass', reason: 'a receipt of version 1' }];
-  for (const gate of GATES) gates.push({ gate: gate.name, ...(await gate.check(checked)) });
+  const { statement } = receipt;
+  const gates: GateResult[] = [{ gate: 'schema', status: 'pass', reason: kindOf(statement) }];
+  for (const gate of GATES) gates.push({ gate: gate.name, ...(await outcomeOf(gate, receipt, options)) });
   const verdict = gates.some(({ status }) => status === 'fail') ? 'fail' : 'pass';
-  return { verdict, gates, figures: figuresOf(predicate) ?? null };
+  const figures = statement.predicateType === PREDICATE_TYPE ? figuresOf(statement.predicate) : undefined;
+  return { verdict, gates, figures: figures ?? null };
+}
+
+function outcomeOf(gate: Gate, receipt: ReadReceipt, wanted: VerifyOptions): Outcome | Promise<Outcome> {
+  const { statement } = receipt;
+  if (statement.predicateType === PREDICATE_TYPE) {
+    return gate.check({ ...receipt, predicate: statement.predicate, wanted });
+  }
+  return gate.checkParity?.({ ...receipt, predicate: statement.predicate, wanted }) ?? onlyOfBenchmarks();
+}
+
+function kindOf({ predicateType }: ReadReceipt['statement']): string {
+  return `the receipt of ${predicateType === PREDICATE_TYPE ? 'a benchmark' : 'comparisons'}, version 1`;
 }
 
 const KNOWN_OPTIONS: Readonly<Record<keyof VerifyOptions, true>> = {

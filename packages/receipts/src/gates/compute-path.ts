@@ -1,6 +1,7 @@
 import { possibleChoices } from '../expected.ts';
 import { fail, type Gate, pass } from '../gate.ts';
 import { knownKernel } from '../registry.ts';
+import { layerTypesOf } from '../weight-types.ts';
 
 /** What computed is what the run says: its device, its binary, and no plain reference in a model's place. */
 export const computePath: Gate = {
@@ -19,11 +20,13 @@ export const computePath: Gate = {
         return fail(`${kernels[product]} cannot be the ${product} kernel of the ${kernels.variant} binary`);
       }
     }
-    if ((model.quantization === 'TL1') !== (model.tl1Kernel !== null)) {
-      return fail(`tl1Kernel is ${model.tl1Kernel} with ${model.quantization} weights`);
+    const types = layerTypesOf(model);
+    if (types.includes('TL1') && types.includes('I2_S')) return fail('no model has both I2_S and TL1 weights');
+    if (types.includes('TL1') !== (model.tl1Kernel !== null)) {
+      return fail(`tl1Kernel is ${model.tl1Kernel} with ${types.join(', ')} weights`);
     }
-    if ((model.quantization === 'I2_S') !== (model.layout !== null)) {
-      return fail(`layout is ${model.layout} with ${model.quantization} weights`);
+    if (types.includes('I2_S') !== (model.layout !== null)) {
+      return fail(`layout is ${model.layout} with ${types.join(', ')} weights`);
     }
     if ((head.kind === 'screened') !== (head.topK !== null))
       return fail(`topK is ${head.topK} with the ${head.kind} head`);

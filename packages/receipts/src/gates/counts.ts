@@ -1,6 +1,7 @@
 import { type Count, type ExpectedCounts, expectedDecode, expectedPrefill } from '../expected.ts';
 import { fail, type Gate, pass } from '../gate.ts';
 import type { ReceiptCounter, ReceiptPredicate } from '../statement.ts';
+import { headTypeOf, traitsOf } from '../weight-types.ts';
 
 /** Every kernel did what the model's shape and the ids say: none is missing, none is surplus. */
 export const counts: Gate = {
@@ -23,12 +24,32 @@ export const counts: Gate = {
   },
 };
 
-function shapeFault({ model: { config } }: ReceiptPredicate): string | undefined {
-  const { embeddingLength, headCount, headDim, headCountKv } = config;
-  if (headCount * headDim !== embeddingLength) {
+/** What keeps a model of this shape from being one. */
+function shapeFault({ model, head }: ReceiptPredicate): string | undefined {
+  const { architecture, config, weights } = model;
+  const { embeddingLength, blockCount, headCount, headDim, headCountKv } = config;
+  if (architecture !== 'llama' && headCount * headDim !== embeddingLength) {
     return `${headCount} heads of ${headDim} are not an embedding of ${embeddingLength}`;
   }
-  return headCount % headCountKv === 0 ? undefined : `${headCount} heads cannot share ${headCountKv}`;
+  if (headCount % headCountKv !== 0) return `${headCount} heads cannot share ${headCountKv}`;
+  const layers = weights.layers.reduce((sum, { count }) => sum + count, 0);
+  if (layers !== blockCount) return `weights are of ${layers} layers, and there are ${blockCount}`;
+  if (architecture !== 'llama' && weights.head !== null) return `a model of ${architecture} has no head of its own`;
+  for (const [part, type] of [
+    ['embedding', weights.embedding],
+    ['head', headTypeOf(model)],
+  ] as const) {
+    if (traitsOf(type).lookup === undefined) return `an ${part} cannot be ${type}`;
+  }
+  if (head.kind === 'screened' && headTypeOf(model) !== 'F16') return `a head of ${headTypeOf(model)} is not screened`;
+  return biasFault(model);
+}
+
+/** Architectures with sub-norms have no biases in the feed-forward network. */
+function biasFault({ architecture, weights }: ReceiptPredicate['model']): string | undefined {
+  if (architecture === 'llama') return undefined;
+  const biased = weights.layers.some(({ ffnGate, ffnUp, ffnDown }) => ffnGate.bias || ffnUp.bias || ffnDown.bias);
+  return biased ? `the feed-forward network of ${architecture} has no biases` : undefined;
 }
 
 function countFault(

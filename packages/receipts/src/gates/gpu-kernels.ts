@@ -1,4 +1,4 @@
-import { fail, type Gate, notApplicable, pass } from '../gate.ts';
+import { fail, type Gate, notApplicable, onlyOfBenchmarks, pass } from '../gate.ts';
 import { knownKernel } from '../registry.ts';
 
 /** Only counters of kernels that are registered for a GPU are evidence of one. */
@@ -16,4 +16,5 @@ export const gpuKernels: Gate = {
     }
     return pass('all products were computed by GPU kernels');
   },
+  checkParity: ({ wanted }) => onlyOfBenchmarks(wanted.requireGpuKernels),
 };

@@ -1,4 +1,4 @@
-import { fail, type Gate, notApplicable, pass } from '../gate.ts';
+import { fail, type Gate, notApplicable, onlyOfBenchmarks, pass } from '../gate.ts';
 
 /** Run again, it gives the same ids, from the same logits bit for bit. */
 export const replay: Gate = {
@@ -22,4 +22,5 @@ export const replay: Gate = {
     }
     return pass(`${tokens} ids and the digests of their logits are the same when run again`);
   },
+  checkParity: ({ wanted }) => onlyOfBenchmarks(wanted.replay !== undefined),
 };

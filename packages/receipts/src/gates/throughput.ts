@@ -1,5 +1,5 @@
 import { figuresOf } from '../figures.ts';
-import { fail, type Gate, notApplicable, pass } from '../gate.ts';
+import { fail, type Gate, notApplicable, onlyOfBenchmarks, pass } from '../gate.ts';
 
 /** Fast enough, by its raw samples. */
 export const throughput: Gate = {
@@ -13,4 +13,5 @@ export const throughput: Gate = {
       ? pass(`${measured}, of ${least} wanted`)
       : fail(`${measured}, of ${least} wanted`);
   },
+  checkParity: ({ wanted }) => onlyOfBenchmarks(wanted.minTokensPerSecond !== undefined),
 };
