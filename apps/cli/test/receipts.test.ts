@@ -7,6 +7,7 @@ import { KERNEL_REGISTRY } from '@bittern/kernels';
 import {
   type GateResult,
   KNOWN_KERNELS,
+  PREDICATE_TYPE,
   readReceipt,
   type ReceiptContent,
   type ReceiptPredicate,
@@ -38,7 +39,13 @@ async function receiptOf(argv: readonly string[]): Promise<string> {
 }
 
 async function predicateOf(path: string): Promise<ReceiptPredicate> {
-  return readReceipt(await readFile(path)).statement.predicate;
+  return benchmarkIn(await readFile(path));
+}
+
+function benchmarkIn(bytes: Uint8Array): ReceiptPredicate {
+  const { statement } = readReceipt(bytes);
+  if (statement.predicateType !== PREDICATE_TYPE) throw new Error('not of a benchmark');
+  return statement.predicate;
 }
 
 interface Verified {
@@ -90,7 +97,11 @@ describe('a real receipt passes without the model, and with it when it is run ag
     const tiling = ['--tl1-tiling', await fileOf(JSON.stringify(TL1_TILING), 'tiling.json')];
     const path = await receiptOf(['-m', model, ...tiling, '--kernels', kernels, '--tl1-kernel', tl1Kernel]);
     const predicate = await predicateOf(path);
-    expect(predicate.model).toMatchObject({ quantization: 'TL1', tl1Kernel, layout: null });
+    expect(predicate.model).toMatchObject({
+      tl1Kernel,
+      layout: null,
+      weights: { layers: [{ attnQ: { type: 'TL1' } }] },
+    });
     expect(predicate.counters.decode.some((counter) => counter.id.startsWith(id))).toBe(true);
     expect(await verify(path)).toMatchObject({ code: 0, failed: [] });
     const replayed = await verify(path, '-m', model, ...tiling, '--replay', '2', '--require-quantized-kernels');
@@ -137,7 +148,7 @@ describe('verify-receipt', () => {
 
   /** Sealed again by the producer's own code, with other content. */
   async function changed(change: (content: ReceiptContent) => ReceiptContent): Promise<string> {
-    const { version: _version, digest: _digest, prompt, generated, ...rest } = readReceipt(bytes).statement.predicate;
+    const { version: _version, digest: _digest, prompt, generated, ...rest } = benchmarkIn(bytes);
     const content = {
       ...rest,
       prompt: { text: prompt.text, ids: prompt.ids },
@@ -166,7 +177,7 @@ describe('verify-receipt', () => {
     const path = await fileOf(bytes, 'receipt.json');
     const { stdout } = await bittern(['verify-receipt', path, '--json']);
     const { verdict, figures } = JSON.parse(stdout);
-    const { runs } = readReceipt(bytes).statement.predicate;
+    const { runs } = benchmarkIn(bytes);
     expect({ verdict, count: figures.decode.count }).toEqual({ verdict: 'pass', count: runs.length * 3 });
     const sorted = runs.flatMap(({ decodeMs }) => decodeMs).toSorted((a, b) => a - b);
     expect(figures.decode.median).toBeCloseTo((sorted[2]! + sorted[3]!) / 2, 9);
@@ -190,7 +201,7 @@ describe('verify-receipt', () => {
   });
 
   test('ids, logits or a prompt that the model does not give', async () => {
-    const ids = readReceipt(bytes).statement.predicate.generated.ids.toReversed();
+    const ids = benchmarkIn(bytes).generated.ids.toReversed();
     const otherIds = await changed((content) => ({
       ...content,
       generated: { ...content.generated, ids },

@@ -1,7 +1,13 @@
 import { createHash } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { basename } from 'node:path';
-import { MOST_RECEIPT_BYTES, readReceipt, type ReceiptPredicate, verifyReceipt } from '@bittern/receipts';
+import {
+  MOST_RECEIPT_BYTES,
+  PREDICATE_TYPE,
+  readReceipt,
+  type ReceiptPredicate,
+  verifyReceipt,
+} from '@bittern/receipts';
 import { BenchError } from '../errors.ts';
 import type { BenchDocument } from '../report.ts';
 
@@ -33,7 +39,11 @@ export async function readMeasurements(path: string): Promise<Measurements> {
   const value = parsed(path, bytes);
   if (isDocument(value)) return ofDocument(path, value);
   const { verdict, gates } = await verifyReceipt(bytes);
-  if (verdict === 'pass') return ofReceipt(path, readReceipt(bytes).statement.predicate);
+  if (verdict === 'pass') {
+    const { statement } = readReceipt(bytes);
+    if (statement.predicateType === PREDICATE_TYPE) return ofReceipt(path, statement.predicate);
+    throw new BenchError(`${path} is the receipt of a comparison, which holds no times.`);
+  }
   const { gate, reason } = gates.find(({ status }) => status === 'fail')!;
   throw new BenchError(`${path} is neither a result of --json nor a receipt that passes: ${gate}: ${reason}`);
 }
@@ -91,7 +101,7 @@ function ofDocument(path: string, { command, environment, settings, results }: L
 
 function ofReceipt(
   path: string,
-  { host, model, kernels, head, numerics, prompt, request, runs }: ReceiptPredicate,
+  { host, model, kernels, head, kvType, numerics, prompt, request, runs }: ReceiptPredicate,
 ): Measurements {
   const machine = { cpu: host.cpu, cores: host.cores, platform: `${host.os.split(' ')[0]}-${host.arch}` };
   const digest = model.files.map(({ sha256 }) => sha256.slice(0, 12)).join(' ');
@@ -99,6 +109,7 @@ function ofReceipt(
     `${model.files[0]!.name} (${digest})`,
     `${kernels.threads} thread(s)`,
     `${head.kind} head`,
+    `${kvType} cache`,
     numerics,
     `prompt of ${prompt.ids.length}`,
     `${request.tokens} tokens`,

@@ -1,15 +1,11 @@
-import { constants } from 'node:fs';
-import { access, readFile, writeFile } from 'node:fs/promises';
-import { dirname } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { fileURLToPath } from 'node:url';
-import type { HeadKind, Numerics } from '@bittern/engine';
+import { type HeadKind, KV_TYPES, type KvType, type Numerics } from '@bittern/engine';
 import { Limits, type LimitsSample, type Summary, summarize, quantile } from '@bittern/measure';
 import { type ModelEvidence, sealReceipt } from '@bittern/receipts';
-import { type SigningKey, signingKey, signReceipt } from '@bittern/receipts/node';
 import { modelUrl } from '@bittern/storyteller';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { inFile, UsageError } from '../errors.ts';
+import { UsageError } from '../errors.ts';
 import { EXIT_CODES_HELP } from '../exit-codes.ts';
 import type { Io } from '../io.ts';
 import { type LoadOptions, type ModelFile, openModelFile } from '../model-file.ts';
@@ -33,6 +29,7 @@ import { decodeEvidence, sessionFor, type TimedRun, timedRun } from '../receipt/
 import { receiptLimits } from '../receipt/machine.ts';
 import { modelIdentity } from '../receipt/model-identity.ts';
 import { type ParityReference, parityReference, parityWith } from '../receipt/parity.ts';
+import { type ReceiptWriter, receiptWriter } from '../receipt/write.ts';
 import { loadTokenizer, type TokenizerSelection, warnIfForeign } from '../tokenizer-file.ts';
 
 interface BenchmarkOptions extends LoadOptions, TokenizerSelection {
@@ -43,6 +40,7 @@ interface BenchmarkOptions extends LoadOptions, TokenizerSelection {
   readonly warmup: number;
   readonly numerics: Numerics;
   readonly head: HeadKind;
+  readonly kvType: KvType;
   readonly buffer: number;
   readonly receipt?: string;
   readonly key?: string;
@@ -81,6 +79,11 @@ export function addBenchmarkCommand(program: Command, io: Io): void {
     .addOption(tl1KernelOption())
     .addOption(threadsOption())
     .addOption(headOption())
+    .addOption(
+      new Option('--kv-type <type>', 'how the cache keeps keys and values; f32 has other bits')
+        .choices([...KV_TYPES])
+        .default('f16'),
+    )
     .addOption(kernelsOption())
     .addOption(jsonOption())
     .addHelpText(
@@ -117,7 +120,7 @@ async function benchmark(options: BenchmarkOptions, io: Io): Promise<void> {
     );
   }
 
-  const task = { promptIds, tokens, signal: io.signal };
+  const task = { promptIds, tokens, kvType: options.kvType, signal: io.signal };
   using session = sessionFor(model, task);
   using progress = new ProgressLine(io);
   progress.show('Warming up');
@@ -143,10 +146,11 @@ async function benchmark(options: BenchmarkOptions, io: Io): Promise<void> {
 
   if (plan && limits) {
     progress.show('Writing the receipt');
-    const { identity, reference, key } = plan;
+    const { identity, reference } = plan;
     const content = await receiptContent(model, loaded, {
       identity,
       layout: options.layout,
+      kvType: options.kvType,
       request: { tokens, repeats, warmup },
       prompt: { text: options.prompt, ids: promptIds },
       evidence,
@@ -155,8 +159,7 @@ async function benchmark(options: BenchmarkOptions, io: Io): Promise<void> {
       limits: receiptLimits(limits, samples),
       parity: reference ? await parityWith(reference, model, loaded.tokenizer, io) : null,
     });
-    const sealed = await sealReceipt(content);
-    await writeFile(plan.path, key ? signReceipt(sealed, key) : sealed);
+    await plan.write(await sealReceipt(content));
   }
   progress.clear();
   const document = documentOf(path, promptIds.length, options, model.threads, runs, loadMs);
@@ -165,39 +168,31 @@ async function benchmark(options: BenchmarkOptions, io: Io): Promise<void> {
 
 /** What a receipt needs, checked before anything takes long. */
 interface ReceiptPlan {
-  readonly path: string;
-  readonly key: SigningKey | undefined;
+  readonly write: ReceiptWriter;
   readonly identity: ModelEvidence['model'];
   readonly reference: ParityReference | undefined;
 }
 
 async function receiptPlan(
   file: ModelFile,
-  { receipt: path, key, reference, numerics }: BenchmarkOptions,
+  { receipt: path, key, reference, numerics, kvType }: BenchmarkOptions,
   io: Io,
 ): Promise<ReceiptPlan | undefined> {
   if (path === undefined) {
     if ((key ?? reference) === undefined) return undefined;
     throw new UsageError('--key and --reference are for a receipt: give --receipt FILE, too.');
   }
-  await access(dirname(path), constants.W_OK);
-  const signing = key === undefined ? undefined : await readSigningKey(key);
+  if (reference !== undefined && kvType !== 'f16') {
+    throw new UsageError('bitnet.cpp was recorded with an f16 cache: leave out --kv-type or --reference.');
+  }
+  const write = await receiptWriter(path, key);
   const identity = await modelIdentity(file, io);
   const { sha256 } = identity.files[0]!;
   return {
-    path,
-    key: signing,
+    write,
     identity,
     reference: reference === undefined ? undefined : await parityReference(reference, sha256, numerics),
   };
-}
-
-async function readSigningKey(path: string): Promise<SigningKey> {
-  try {
-    return signingKey(await readFile(path));
-  } catch (error) {
-    throw inFile(path, error);
-  }
 }
 
 interface Timing extends Summary {

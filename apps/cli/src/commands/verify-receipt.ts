@@ -4,6 +4,8 @@ import type { KernelVariant } from '@bittern/kernels';
 import {
   type ModelEvidence,
   MOST_RECEIPT_BYTES,
+  PREDICATE_TYPE,
+  type ReadReceipt,
   readReceipt,
   type ReceiptPredicate,
   type ReplayEvidence,
@@ -50,7 +52,7 @@ interface VerifyReceiptOptions extends TokenizerSelection {
 export function addVerifyReceiptCommand(program: Command, io: Io, setExitCode: (code: ExitCode) => void): void {
   program
     .command('verify-receipt')
-    .argument('<file>', 'receipt of `bittern benchmark --receipt`')
+    .argument('<file>', 'receipt of `bittern benchmark --receipt`, or of `bittern crossval --receipt`')
     .description('Verify a receipt: compute again what follows from it, and believe none of it.')
     .option('--require-gpu-kernels', 'fail unless GPU kernels computed')
     .option('--require-quantized-kernels', 'fail unless quantized kernels computed all products of the layers')
@@ -74,6 +76,7 @@ export function addVerifyReceiptCommand(program: Command, io: Io, setExitCode: (
       `
 Each gate passes, fails, or is not applicable, with its reason; one that fails makes exit code 1. Without --model a receipt
 is compared with itself, and with what is possible: it can still be of a model that was never run. --replay shows that.
+The receipt of a comparison has no times and no counters: what asks for these is not applicable, or fails where it was wanted.
 
 Examples:
   bittern verify-receipt receipt.json
@@ -102,14 +105,16 @@ async function verify(path: string, options: VerifyReceiptOptions, io: Io): Prom
     key: options.key === undefined ? undefined : await readKey(options.key),
     binaries: await ownBinaries(),
   };
-  const predicate = predicateOf(bytes);
-  if (predicate === undefined || options.model === undefined) return verifyReceipt(bytes, wanted);
+  const statement = statementOf(bytes);
+  if (statement === undefined || options.model === undefined) return verifyReceipt(bytes, wanted);
   await using file = await openModelFile(options.model, io);
-  const model = await modelEvidence(file, predicate, options, io);
+  const model = await modelEvidence(file, statement, options, io);
   const report = await verifyReceipt(bytes, { ...wanted, model });
   if (options.replay === undefined) return report;
-  if (report.verdict === 'fail') return verifyReceipt(bytes, { ...wanted, model, replay: 'skipped' });
-  const replay = await replayEvidence(file, predicate, options.replay, options, io);
+  if (report.verdict === 'fail' || statement.predicateType !== PREDICATE_TYPE) {
+    return verifyReceipt(bytes, { ...wanted, model, replay: 'skipped' });
+  }
+  const replay = await replayEvidence(file, statement.predicate, options.replay, options, io);
   return verifyReceipt(bytes, { ...wanted, model, replay });
 }
 
@@ -128,9 +133,9 @@ async function readKey(path: string): Promise<VerifyOptions['key']> {
 }
 
 /** Undefined if it is no receipt, which is for the verifier to say. */
-function predicateOf(bytes: Uint8Array): ReceiptPredicate | undefined {
+function statementOf(bytes: Uint8Array): ReadReceipt['statement'] | undefined {
   try {
-    return readReceipt(bytes).statement.predicate;
+    return readReceipt(bytes).statement;
   } catch (error) {
     if (!codeOf(error)?.startsWith('RECEIPTS_')) throw error;
     return undefined;
@@ -139,18 +144,20 @@ function predicateOf(bytes: Uint8Array): ReceiptPredicate | undefined {
 
 async function modelEvidence(
   file: ModelFile,
-  { prompt }: ReceiptPredicate,
+  statement: ReadReceipt['statement'],
   options: VerifyReceiptOptions,
   io: Io,
 ): Promise<ModelEvidence> {
   const { tokenizer, digest } = await loadTokenizer(file, options, io);
-  return { model: await modelIdentity(file, io), tokenizerSha256: digest, promptIds: tokenizer.encode(prompt.text) };
+  const isBenchmark = statement.predicateType === PREDICATE_TYPE;
+  const promptIds = isBenchmark ? tokenizer.encode(statement.predicate.prompt.text) : [];
+  return { model: await modelIdentity(file, io), tokenizerSha256: digest, promptIds };
 }
 
 /** The receipt's prompt again, in its numerics and with its head, on this machine's kernels. */
 async function replayEvidence(
   file: ModelFile,
-  { numerics, model: { layout, tl1Kernel }, head, prompt, generated }: ReceiptPredicate,
+  { numerics, model: { layout, tl1Kernel }, head, kvType, prompt, generated }: ReceiptPredicate,
   tokens: number,
   { tl1Tiling, threads, kernels }: VerifyReceiptOptions,
   io: Io,
@@ -163,7 +170,7 @@ async function replayEvidence(
     head: head.kind,
     kernels,
   });
-  const task = { promptIds: prompt.ids, tokens: Math.min(tokens, generated.ids.length), signal: io.signal };
+  const task = { promptIds: prompt.ids, tokens: Math.min(tokens, generated.ids.length), kvType, signal: io.signal };
   using session = sessionFor(model, task);
   using progress = new ProgressLine(io);
   progress.show(`Running ${task.tokens} tokens again`);

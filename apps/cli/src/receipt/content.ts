@@ -1,5 +1,5 @@
-import type { I2sLayout, KernelCounter, Model } from '@bittern/engine';
-import type { ModelEvidence, ReceiptContent, ReceiptCounter } from '@bittern/receipts';
+import type { I2sLayout, KernelCounter, KvType, Model } from '@bittern/engine';
+import type { ModelEvidence, ReceiptContent, ReceiptCounter, ReceiptTokenizer } from '@bittern/receipts';
 import type { LoadedTokenizer } from '../tokenizer-file.ts';
 import { type Evidence, SCREENED_TOP_K, type TimedRun } from './decode.ts';
 import { receiptHost } from './machine.ts';
@@ -9,6 +9,7 @@ import { binaryOf, receiptTool } from './tool.ts';
 export interface Measured extends Pick<ReceiptContent, 'request' | 'prompt' | 'loadMs' | 'limits' | 'parity'> {
   readonly identity: ModelEvidence['model'];
   readonly layout: I2sLayout;
+  readonly kvType: KvType;
   readonly evidence: Evidence;
   readonly runs: readonly TimedRun[];
 }
@@ -16,8 +17,8 @@ export interface Measured extends Pick<ReceiptContent, 'request' | 'prompt' | 'l
 /** All of it as a receipt has it. */
 export async function receiptContent(
   model: Model,
-  { source, digest, tokenizer }: LoadedTokenizer,
-  { identity, layout, evidence, runs, ...measured }: Measured,
+  loaded: LoadedTokenizer,
+  { identity, layout, kvType, evidence, runs, ...measured }: Measured,
 ): Promise<ReceiptContent> {
   const { kernelVariant: variant, kernelChoice, threads, tl1Kernel = null } = model;
   return {
@@ -27,11 +28,11 @@ export async function receiptContent(
     host: receiptHost(),
     model: {
       ...identity,
-      layout: identity.quantization === 'I2_S' ? layout : null,
+      layout: hasI2s(identity) ? layout : null,
       tl1Kernel,
       dialect: model.gguf.dialect.name,
     },
-    tokenizer: { name: source, sha256: digest, model: tokenizer.model, pre: tokenizer.pre },
+    tokenizer: receiptTokenizer(loaded),
     numerics: model.numerics,
     device: 'cpu', // as the engine has no other
     kernels: {
@@ -42,6 +43,7 @@ export async function receiptContent(
       ...(await binaryOf(variant, threads)),
     },
     head: { kind: model.head, topK: model.head === 'screened' ? SCREENED_TOP_K : null },
+    kvType,
     sampling: { method: 'greedy' },
     generated: evidence,
     runs: runs.map(({ times }) => times),
@@ -50,6 +52,14 @@ export async function receiptContent(
       decode: sumOfCounters(runs.map(({ counters }) => counters.decode)),
     },
   };
+}
+
+export function receiptTokenizer({ source, digest, tokenizer }: LoadedTokenizer): ReceiptTokenizer {
+  return { name: source, sha256: digest, model: tokenizer.model, pre: tokenizer.pre };
+}
+
+function hasI2s({ weights }: ModelEvidence['model']): boolean {
+  return weights.layers.some(({ count: _, ...linears }) => Object.values(linears).some(({ type }) => type === 'I2_S'));
 }
 
 /** The sums of each kernel over all runs. */

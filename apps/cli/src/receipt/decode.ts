@@ -1,6 +1,15 @@
 import { createHash } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
-import { argmax, generate, type KernelCounter, type Logits, type Model, prefill, type Session } from '@bittern/engine';
+import {
+  argmax,
+  generate,
+  type KernelCounter,
+  type KvType,
+  type Logits,
+  type Model,
+  prefill,
+  type Session,
+} from '@bittern/engine';
 import type { ReceiptRun } from '@bittern/receipts';
 
 /** What is decoded, greedily and past the end of text, so that each run does the same work. */
@@ -8,6 +17,7 @@ export interface DecodeTask {
   readonly promptIds: readonly number[];
   /** Ids to generate, at least 2. */
   readonly tokens: number;
+  readonly kvType: KvType;
   readonly signal: AbortSignal;
 }
 
@@ -66,12 +76,12 @@ export async function decodeEvidence(
 }
 
 /** A session of the model's head that holds a task; of a screened head the largest logit is enough. */
-export function sessionFor(model: Model, { promptIds, tokens }: DecodeTask): Session<Logits> {
+export function sessionFor(model: Model, { promptIds, tokens, kvType }: DecodeTask): Session<Logits> {
   const contextLength = promptIds.length + tokens - 1; // the last id is not evaluated
   const session =
     model.head === 'screened'
-      ? model.createSession({ contextLength, head: 'screened', topK: SCREENED_TOP_K })
-      : model.createSession({ contextLength });
+      ? model.createSession({ contextLength, kvType, head: 'screened', topK: SCREENED_TOP_K })
+      : model.createSession({ contextLength, kvType });
   return session as Session<Logits>;
 }
 

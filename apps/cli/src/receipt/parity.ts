@@ -1,11 +1,10 @@
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { type LadderReport, openRecording, type Recording, runLadder } from '@bittern/crossval';
+import { type LadderReport, type Recording, runLadder } from '@bittern/crossval';
 import type { Model, Numerics } from '@bittern/engine';
 import type { ReceiptParity } from '@bittern/receipts';
 import type { Tokenizer } from '@bittern/tokenizer';
+import { readRecording } from '../crossval/recorded.ts';
 import { engineSide } from '../engine-side.ts';
-import { inFile, NotComparedError } from '../errors.ts';
+import { NotComparedError } from '../errors.ts';
 import type { Io } from '../io.ts';
 
 /** A reference that was recorded on the model. */
@@ -47,15 +46,8 @@ export async function parityWith(
   return receiptParity(report);
 }
 
-async function readRecording(folder: string): Promise<Recording> {
-  try {
-    return await openRecording((name) => readFile(join(folder, name)));
-  } catch (error) {
-    throw inFile(folder, error);
-  }
-}
-
-function receiptParity({ reference, counts, maxAbs, failures }: LadderReport): ReceiptParity {
+/** What a ladder found, as receipts have it. */
+export function receiptParity({ reference, counts, maxAbs, failures }: LadderReport): ReceiptParity {
   const { name, version, build = null, numerics, model } = reference;
   return {
     reference: { name, version, build, numerics: numerics === 'avx2' || numerics === 'avx512' ? numerics : null },
