@@ -1,28 +1,26 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { KERNEL_REGISTRY } from '@bittern/kernels';
-import {
-  type GateResult,
-  KNOWN_KERNELS,
-  PREDICATE_TYPE,
-  readReceipt,
-  type ReceiptContent,
-  type ReceiptPredicate,
-  sealReceipt,
-} from '@bittern/receipts';
+import { KNOWN_KERNELS, readReceipt, type ReceiptContent, sealReceipt } from '@bittern/receipts';
 import { beforeAll, describe, expect, test } from 'vitest';
+import {
+  benchmarkIn,
+  chooseKernels,
+  expectBelieved,
+  predicateOf,
+  QUICK,
+  receiptOf,
+  verify,
+} from './receipt-support.ts';
 import { bittern, fileOf, MODEL, RECORDING, temporaryFolder, TL1_TILING, tl1Bytes } from './support.ts';
 
 const TINY = fileURLToPath(new URL('../../../tools/fixtures/tiny-random/tiny-random.i2_s.gguf', import.meta.url));
 const SILU = fileURLToPath(
   new URL('../../../tools/fixtures/tiny-random-bitnet/tiny-random-bitnet.i2_s.gguf', import.meta.url),
 );
-/** Small and fast; nothing here is about how fast. */
-const QUICK = ['-n', '4', '--repeats', '2', '--buffer', '16', '-p', 'Once upon a time'];
-
 test("the verifier's list of kernels is the registry", () => {
   const plain = KERNEL_REGISTRY.map(({ id, device, quantized, reference }) => ({ id, device, quantized, reference }));
   const known = KNOWN_KERNELS.map(({ products: _products, ...kernel }) => kernel);
@@ -30,62 +28,25 @@ test("the verifier's list of kernels is the registry", () => {
   expect(known.toSorted(byId)).toEqual(plain.toSorted(byId));
 });
 
-/** A receipt in a folder of its own. */
-async function receiptOf(argv: readonly string[]): Promise<string> {
-  const path = join(await temporaryFolder(), 'receipt.json');
-  const { code, stderr } = await bittern(['benchmark', ...QUICK, '--receipt', path, ...argv]);
-  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-  return path;
-}
-
-async function predicateOf(path: string): Promise<ReceiptPredicate> {
-  return benchmarkIn(await readFile(path));
-}
-
-function benchmarkIn(bytes: Uint8Array): ReceiptPredicate {
-  const { statement } = readReceipt(bytes);
-  if (statement.predicateType !== PREDICATE_TYPE) throw new Error('not of a benchmark');
-  return statement.predicate;
-}
-
-interface Verified {
-  readonly code: number;
-  readonly gates: Readonly<Record<string, string>>;
-  readonly failed: readonly string[];
-  readonly reasons: Readonly<Record<string, string>>;
-}
-
-async function verify(path: string, ...argv: string[]): Promise<Verified> {
-  const { code, stdout } = await bittern(['verify-receipt', path, '--format', 'json', ...argv]);
-  const { gates }: { gates: GateResult[] } = JSON.parse(stdout);
-  return {
-    code,
-    gates: Object.fromEntries(gates.map(({ gate, status }) => [gate, status])),
-    failed: gates.filter(({ status }) => status === 'fail').map(({ gate }) => gate),
-    reasons: Object.fromEntries(gates.map(({ gate, reason }) => [gate, reason])),
-  };
-}
-
 describe('a real receipt passes without the model, and with it when it is run again', () => {
   test.each([
-    ['relaxed', '1', 'exact'],
-    ['relaxed', '2', 'exact'],
-    ['relaxed', '1', 'screened'],
-    ['relaxed', '2', 'screened'],
-    ['simd128', '1', 'exact'],
-    ['simd128', '2', 'exact'],
-    ['simd128', '1', 'screened'],
-    ['simd128', '2', 'screened'],
-  ])('%s kernels, %s thread(s), %s head', async (kernels, threads, head) => {
-    const path = await receiptOf(['--kernels', kernels, '--threads', threads, '--head', head]);
-    const predicate = await predicateOf(path);
-    expect(predicate.kernels).toMatchObject({ variant: kernels, threads: Number(threads) });
-    expect(predicate.counters.decode.some(({ id }) => id.startsWith('f16_head_screened'))).toBe(head === 'screened');
-    expect(await verify(path)).toMatchObject({ code: 0, failed: [] });
-    // On other kernels, where there are any: results do not depend on them.
-    const other = ['-m', MODEL, '--replay', '4', '--kernels', 'simd128', '--require-quantized-kernels'];
-    const replayed = await verify(path, ...other);
-    expect(replayed).toMatchObject({ code: 0, failed: [], gates: { model: 'pass', replay: 'pass', binaries: 'pass' } });
+    ['relaxed', 1, 'exact', 'wide', 'wide'],
+    ['relaxed', 1, 'screened', 'wide', 'wide'],
+    ['relaxed', 2, 'exact', 'i16', 'plain'],
+    ['relaxed', 2, 'screened', 'i16', 'plain'],
+    ['simd128', 1, 'exact', 'i16', 'i16'],
+    ['simd128', 1, 'screened', 'i16', 'i16'],
+    ['simd128', 2, 'exact', 'plain', 'plain'],
+    ['simd128', 2, 'screened', 'plain', 'plain'],
+  ] as const)('%s kernels, %i thread(s), %s head, %s and %s products', async (variant, threads, head, gemv, gemm) => {
+    const chosen = await chooseKernels(variant, threads, { gemv, gemm });
+    const path = await receiptOf(['--kernels', variant, '--threads', String(threads), '--head', head]);
+    const { kernels, counters } = await predicateOf(path);
+    expect(kernels).toMatchObject({ variant, threads, ...chosen });
+    const ids = counters.decode.map(({ id }) => id);
+    expect(ids).toContain(chosen.gemv);
+    expect(ids.includes(`f16_head_screened_${variant}`)).toBe(head === 'screened');
+    await expectBelieved(path, MODEL, '--require-quantized-kernels');
   });
 
   test.each([
@@ -97,15 +58,10 @@ describe('a real receipt passes without the model, and with it when it is run ag
     const tiling = ['--tl1-tiling', await fileOf(JSON.stringify(TL1_TILING), 'tiling.json')];
     const path = await receiptOf(['-m', model, ...tiling, '--kernels', kernels, '--tl1-kernel', tl1Kernel]);
     const predicate = await predicateOf(path);
-    expect(predicate.model).toMatchObject({
-      tl1Kernel,
-      layout: null,
-      weights: { layers: [{ attnQ: { type: 'TL1' } }] },
-    });
+    const weights = { layers: [{ count: 8, attnQ: { type: 'TL1' } }] };
+    expect(predicate.model).toMatchObject({ weights, tl1Kernel, layout: null });
     expect(predicate.counters.decode.some((counter) => counter.id.startsWith(id))).toBe(true);
-    expect(await verify(path)).toMatchObject({ code: 0, failed: [] });
-    const replayed = await verify(path, '-m', model, ...tiling, '--replay', '2', '--require-quantized-kernels');
-    expect(replayed).toMatchObject({ code: 0, failed: [], gates: { model: 'pass', replay: 'pass' } });
+    await expectBelieved(path, model, ...tiling, '--require-quantized-kernels');
   });
 
   test.each([
@@ -114,9 +70,15 @@ describe('a real receipt passes without the model, and with it when it is run ag
     ['of the architecture with SiLU', SILU, 'x'],
   ])('a prompt %s', async (_, model, text) => {
     const path = await receiptOf(['-m', model, '-p', text, '--threads', '1']);
-    expect(await verify(path)).toMatchObject({ code: 0, failed: [] });
-    const replayed = await verify(path, '-m', model, '--replay', '4');
-    expect(replayed).toMatchObject({ code: 0, failed: [], gates: { model: 'pass', replay: 'pass' } });
+    await expectBelieved(path, model);
+  });
+
+  test.each(['exact', 'screened'])('a cache of f32, %s head', async (head) => {
+    const path = await receiptOf(['--kv-type', 'f32', '--head', head]);
+    const { counters } = await predicateOf(path);
+    const cache = counters.decode.filter(({ id }) => /^(?:attention|store_keys_values)/.test(id));
+    expect(cache.map(({ id }) => id.split('_f32_')[0]).toSorted()).toEqual(['attention', 'store_keys_values']);
+    await expectBelieved(path, MODEL, '--require-quantized-kernels');
   });
 
   test('with other numerics, and what bitnet.cpp computed', async () => {
@@ -125,6 +87,70 @@ describe('a real receipt passes without the model, and with it when it is run ag
     expect(parity).toMatchObject({ maxAbs: 0, differingValues: 0, failures: [], reference: { numerics: 'avx2' } });
     const replayed = await verify(path, '-m', MODEL, '--replay', '4');
     expect(replayed).toMatchObject({ code: 0, failed: [], gates: { parity: 'pass', replay: 'pass' } });
+  });
+});
+
+describe('crossval --receipt', () => {
+  const recording = join(dirname(TINY), 'recording');
+  const prompt = ['-p', 'The capital of France is', '--mode', 'batch-all', '--max-tokens', '4'];
+  const argv = ['crossval', '-m', TINY, '--reference', recording, ...prompt];
+
+  test('is sealed, says who the references are, and passes where every bit is the same', async () => {
+    const path = join(await temporaryFolder(), 'receipt.json');
+    expect(await bittern([...argv, '--exact', '--receipt', path])).toMatchObject({ code: 0 });
+    const { statement } = readReceipt(await readFile(path));
+    expect(statement.predicateType).toBe('urn:bittern:parity:v1');
+    expect(statement.predicate).toMatchObject({
+      comparisons: ['avx512', 'avx2'].map((numerics) => ({
+        numerics,
+        reference: { name: 'bitnet.cpp', numerics },
+        prompts: [{ mode: 'batch-all', tokens: 6, idsSha256: expect.stringMatching(/^[0-9a-f]{64}$/) }],
+        cases: 1,
+        positionsByValue: 6,
+        decodeSteps: 4,
+        differingValues: 0,
+        failures: [],
+      })),
+    });
+    const { gates } = await verify(path, '-m', TINY);
+    expect(gates).toMatchObject({ parity: 'pass', model: 'pass', binaries: 'pass', subjects: 'pass', digest: 'pass' });
+    expect(await verify(path, '-m', MODEL)).toMatchObject({ code: 1, failed: ['model'] });
+    const asked = [
+      '--require-gpu-kernels',
+      '--require-quantized-kernels',
+      '--min-tps',
+      '1',
+      '-m',
+      TINY,
+      '--replay',
+      '2',
+    ];
+    const failed = ['quantized-kernels', 'gpu-kernels', 'throughput', 'replay'];
+    expect(await verify(path, ...asked)).toMatchObject({ code: 1, failed });
+  });
+
+  test('of what differs does not pass, and --key signs it', async () => {
+    const folder = await temporaryFolder();
+    const path = join(folder, 'receipt.json');
+    const { privateKey, publicKey } = generateKeyPairSync('ed25519');
+    const key = await fileOf(privateKey.export({ type: 'pkcs8', format: 'pem' }), 'key.pem');
+    const own = ['crossval', '-p', 'Once', '--reference-numerics', 'avx2', '--max-tokens', '2', '--key', key];
+    expect(await bittern([...own, '--receipt', path])).toMatchObject({ code: 0 }); // within the playbook's limits
+    const verified = await verify(
+      path,
+      '--key',
+      await fileOf(publicKey.export({ type: 'spki', format: 'pem' }), 'p.pem'),
+    );
+    expect(verified).toMatchObject({ code: 1, failed: ['parity'], gates: { signature: 'pass' } });
+    expect(verified.reasons['parity']).toContain('the reference has avx2 numerics, the run avx512');
+  });
+
+  test('is not written where nothing was compared', async () => {
+    const path = join(await temporaryFolder(), 'receipt.json');
+    const outcome = await bittern(['crossval', '-m', TINY, '--reference', RECORDING, '--exact', '--receipt', path]);
+    expect(outcome.code).toBe(3);
+    await expect(readFile(path)).rejects.toThrow('ENOENT');
+    expect(await bittern([...argv, '--key', 'key.pem'])).toMatchObject({ code: 2, stdout: '' });
   });
 });
 
@@ -298,6 +324,7 @@ describe('benchmark', () => {
     [['--repeats', '0'], 'from 1 up'],
     [['--key', 'key.pem'], 'give --receipt'],
     [['--reference', RECORDING], 'give --receipt'],
+    [['--reference', RECORDING, '--receipt', 'r.json', '--kv-type', 'f32'], 'f16 cache'],
     [['--receipt', '/no/such/folder/receipt.json'], 'no such file or folder'],
   ])('%j is bad usage', async (argv, message) => {
     const { code, stdout, stderr } = await bittern(['benchmark', ...argv]);

@@ -30,7 +30,7 @@ hooks that make its graph bitnet.cpp's; prompts go through it token by token, wh
 as a batch, operation by operation.
 
 A receipt holds digests of model, tokenizer and kernels, who the references are, what was evaluated and how many bits
-differ. verify-receipt passes it only where none does; one of which nothing was compared is not written.
+differ. verify-receipt passes it only where none does. Where there was nothing to compare, none is written.
 
 Examples:
   bittern crossval --exact

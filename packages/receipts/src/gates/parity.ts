@@ -31,10 +31,9 @@ function faultOf(found: ReceiptParity, numerics: string, modelSha256: string): s
   const { reference, positionsByValue, positionsByDigest, decodeSteps, differingValues, maxAbs, failures } = found;
   if (found.modelSha256 !== modelSha256) return 'the reference ran another model';
   if (reference.numerics !== numerics) return `the reference has ${reference.numerics} numerics, the run ${numerics}`;
-  if (found.cases === 0 || positionsByValue + positionsByDigest === 0 || decodeSteps === 0) {
-    return 'nothing was compared with the reference';
-  }
   if (failures.length > 0) return `it differs from ${reference.name}: ${failures.join(', ')}`;
+  if (found.cases === 0 || positionsByValue + positionsByDigest === 0) return 'nothing was compared with the reference';
+  if (decodeSteps === 0) return 'no decoded ids were compared with the reference';
   if (differingValues > 0) {
     return `${differingValues} logits differ from those of ${reference.name}, by up to ${maxAbs}`;
   }
