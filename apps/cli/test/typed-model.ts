@@ -1,5 +1,4 @@
 import { type GgufEntry, type GgufTensorData, writeGguf } from '@bittern/gguf-parser';
-import { fileOf } from './support.ts';
 
 // Small random models in any types of weights, with a tokenizer of bytes: for what does not depend on what they say.
 
@@ -17,6 +16,21 @@ export interface TypedModel {
   readonly headDim?: number;
 }
 
+/** As a file of Q4_0 mixes them, with everything that the graph has besides. */
+export const MIXED: TypedModel = {
+  architecture: 'llama',
+  linear: (name, layer) => {
+    if (name === 'attn_v') return layer === 1 ? 'BF16' : 'Q6_K';
+    if (name === 'ffn_down') return 'Q8_0';
+    return name === 'attn_k' ? 'TQ1_0' : 'Q4_0';
+  },
+  embedding: 'Q4_0',
+  head: 'Q6_K',
+  biases: true,
+  scales: true,
+  headDim: 128,
+};
+
 const LAYERS = 3;
 const WIDTH = 256;
 const INNER = 512;
@@ -24,8 +38,8 @@ const HEADS = 4;
 const KV_HEADS = 2;
 const VOCABULARY = 260;
 
-/** Writes it to a folder that is removed after the test. */
-export async function typedModel(model: TypedModel): Promise<string> {
+/** Bytes of a GGUF file. */
+export async function typedModel(model: TypedModel): Promise<Buffer> {
   const { architecture, headDim = WIDTH / HEADS } = model;
   const tensors: GgufTensorData[] = [];
   const random = randomNumbers();
@@ -74,7 +88,7 @@ export async function typedModel(model: TypedModel): Promise<string> {
   ];
   const chunks: Uint8Array[] = [];
   for await (const chunk of writeGguf({ metadata, tensors })) chunks.push(chunk);
-  return fileOf(Buffer.concat(chunks), 'typed.gguf');
+  return Buffer.concat(chunks);
 }
 
 /** GPT-2's characters of all bytes, without merges: a token for each byte of a text. */
