@@ -1,13 +1,16 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import type { ReceiptStatement, VerificationReport } from '../src/index.ts';
+import type { ParityStatement, ReceiptStatement, VerificationReport } from '../src/index.ts';
 
 /** A receipt that can be written to. */
 export type Forgery = Mutable<ReceiptStatement>;
+export type ParityForgery = Mutable<ParityStatement>;
 type Mutable<T> = T extends object ? { -readonly [Key in keyof T]: Mutable<T[Key]> } : T;
 
 export const EXACT: Buffer = fixture('exact');
 export const SCREENED: Buffer = fixture('screened');
+export const MIXED: Buffer = fixture('mixed');
+export const PARITY: Buffer = fixture('parity');
 
 function fixture(name: string): Buffer {
   return readFileSync(new URL(`fixtures/${name}.receipt`, import.meta.url));
@@ -27,8 +30,15 @@ export function forge(change: (receipt: Forgery, p: Forgery['predicate']) => voi
   return seal(receipt);
 }
 
+/** The same of a comparison. */
+export function forgeParity(change: (receipt: ParityForgery, p: ParityForgery['predicate']) => void): Buffer {
+  const receipt: ParityForgery = JSON.parse(PARITY.toString());
+  change(receipt, receipt.predicate);
+  return seal(receipt);
+}
+
 /** Only with a digest of its own. */
-export function seal(receipt: Forgery): Buffer {
+export function seal(receipt: Forgery | ParityForgery): Buffer {
   const { digest: _digest, ...predicate } = receipt.predicate;
   receipt.predicate.digest = sha256(sorted({ ...receipt, predicate }));
   return Buffer.from(sorted(receipt));

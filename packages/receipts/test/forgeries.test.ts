@@ -1,9 +1,42 @@
 import { describe, expect, test } from 'vitest';
 import { verifyReceipt, type VerifyOptions } from '../src/index.ts';
-import { edit, EXACT, failedGates, forge, type Forgery, SCREENED, seal } from './forge.ts';
+import {
+  edit,
+  EXACT,
+  failedGates,
+  forge,
+  forgeParity,
+  type Forgery,
+  MIXED,
+  PARITY,
+  type ParityForgery,
+  SCREENED,
+  seal,
+} from './forge.ts';
 
 type Change = (receipt: Forgery, p: Forgery['predicate']) => void;
 type Counter = Forgery['predicate']['counters']['decode'][number];
+
+/** All linear layers of a type become those of another. */
+function retype({ model }: Forgery['predicate'], from: string, to: 'TL1' | 'F16' | 'Q8_0'): void {
+  for (const { count: _count, ...linears } of model.weights.layers) {
+    for (const linear of Object.values(linears)) if (linear.type === from) linear.type = to;
+  }
+}
+
+/** With weights, and in the shape. */
+function addLayers({ model }: Forgery['predicate'], count: number): void {
+  model.weights.layers[0]!.count += count;
+  model.config.blockCount += count;
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}
+
+function kernelMs(counters: readonly Counter[]): number {
+  return sum(counters.map(({ nanoseconds }) => nanoseconds)) / 1e6;
+}
 
 /** The counter of a kernel in decoding. */
 function decoded({ counters }: Forgery['predicate'], prefix: string): Counter {
@@ -18,6 +51,7 @@ async function expectRejected(bytes: Uint8Array, gates: readonly string[], optio
 test.each([
   ['exact head', EXACT],
   ['screened head', SCREENED],
+  ['many types of weights, f32 cache', MIXED],
 ])('the receipts that the forgeries are made of pass: %s', async (_, bytes) => {
   const { verdict, gates } = await verifyReceipt(bytes);
   expect({ verdict, failed: gates.filter(({ status }) => status === 'fail') }).toEqual({ verdict: 'pass', failed: [] });
@@ -264,8 +298,8 @@ describe('sealed again', () => {
     ['a claim of a GPU', ['compute-path'], (_, p) => (p.device = 'gpu')],
     ['a plain reference', ['compute-path', 'counts'], (_, p) => (decoded(p, 'i2s_gemv').id = 'i2s_gemv_reference')],
     ['no kernels', ['compute-path', 'counts', 'quantized-kernels'], (_, p) => (p.counters.decode = [])],
-    ['a layout for TL1', ['compute-path', 'counts'], (_, p) => (p.model.quantization = 'TL1')],
-    ['a TL1 kernel for I2_S', ['compute-path', 'counts'], (_, p) => (p.model.tl1Kernel = 'lut')],
+    ['a layout for TL1', ['compute-path', 'counts'], (_, p) => retype(p, 'I2_S', 'TL1')],
+    ['a TL1 kernel for I2_S', ['compute-path'], (_, p) => (p.model.tl1Kernel = 'lut')],
     ['an exact head of one logit', ['compute-path'], (_, p) => (p.head.topK = 1)],
     ['the other binary', ['compute-path', 'counts'], (_, p) => (p.kernels.variant = 'simd128')],
 
@@ -283,10 +317,11 @@ describe('sealed again', () => {
       },
     ],
     ['a screened head that was none', ['counts'], (_, p) => (p.head = { kind: 'screened', topK: 1 })],
-    ['a layer too many', ['counts', 'quantized-kernels'], (_, p) => (p.model.config.blockCount += 1)],
+    ['a layer too many', ['counts', 'quantized-kernels'], (_, p) => addLayers(p, 1)],
+    ['more layers than there are weights for', ['counts'], (_, p) => (p.model.config.blockCount += 1)],
     ['another gate', ['counts'], (_, p) => (p.model.architecture = 'bitnet')],
     ['heads that are not the embedding', ['counts', 'quantized-kernels'], (_, p) => (p.model.config.headDim *= 2)],
-    ['2 billion layers', ['counts', 'quantized-kernels', 'rates'], (_, p) => (p.model.config.blockCount = 2 ** 31 - 1)],
+    ['2 billion layers', ['counts', 'quantized-kernels', 'rates'], (_, p) => addLayers(p, 2 ** 31 - 9)],
     [
       'products by way of floats',
       ['counts', 'quantized-kernels'],
@@ -300,17 +335,20 @@ describe('sealed again', () => {
     ],
 
     [
-      'samples half as long',
+      'samples shorter than their kernels',
       ['time'],
-      (_, p) => {
-        for (const run of p.runs) run.decodeMs = run.decodeMs.map((ms) => ms / 2);
+      (_, { runs, counters }) => {
+        const steps = runs.flatMap(({ decodeMs }) => decodeMs);
+        const shorter = (0.99 * kernelMs(counters.decode)) / sum(steps);
+        for (const run of runs) run.decodeMs = run.decodeMs.map((ms) => shorter * ms);
       },
     ],
     [
-      'a prompt twice as fast',
+      'prompts shorter than their kernels',
       ['time'],
-      (_, p) => {
-        for (const run of p.runs) run.prefillMs /= 2;
+      (_, { runs, counters }) => {
+        const shorter = (0.99 * kernelMs(counters.prefill)) / sum(runs.map(({ prefillMs }) => prefillMs));
+        for (const run of runs) run.prefillMs *= shorter;
       },
     ],
     ['a first token before the prompt', ['time'], (_, p) => (p.runs[0]!.firstTokenMs = p.runs[0]!.prefillMs / 2)],
@@ -322,7 +360,14 @@ describe('sealed again', () => {
     ['limits of another run', ['limits'], (_, p) => p.limits.reads[1]!.ms.pop()],
     ['a memory that is faster than the cache', ['limits'], (_, p) => (p.limits.reads[1]!.ms = [0.001, 0.001])],
     ['a buffer that was not read', ['limits'], (_, p) => (p.limits.reads[1]!.bytes = 1024)],
-    ['buffers out of order', ['limits', 'rates'], (_, p) => (p.limits.reads = p.limits.reads.toReversed())],
+    [
+      'buffers out of order',
+      ['limits', 'rates'],
+      (_, { limits }) => {
+        limits.reads[1]!.ms = limits.reads[1]!.ms.map(() => 1e7);
+        limits.reads = limits.reads.toReversed();
+      },
+    ],
     ['a cache that no machine has', ['limits'], (_, p) => (p.limits.reads[0]!.ms = [0.001, 0.001])],
     ['arithmetic that no machine has', ['limits'], (_, p) => (p.limits.dots[0]!.ms = [0.001, 0.001])],
 
@@ -412,13 +457,93 @@ describe('sealed again', () => {
     }
   }
 
-  test('every count of every kernel, by one', async () => {
-    const { counters }: Forgery['predicate'] = JSON.parse(EXACT.toString()).predicate;
+  test.each<[string, readonly string[], Change]>([
+    ['a head of another type', ['counts', 'quantized-kernels'], (_, p) => (p.model.weights.head = 'F16')],
+    ['a head that is the embedding', ['counts'], (_, p) => (p.model.weights.head = null)],
+    ['an embedding of another type', ['counts'], (_, p) => (p.model.weights.embedding = 'F16')],
+    ['an embedding that cannot be looked up', ['counts'], (_, p) => (p.model.weights.embedding = 'I2_S')],
+    ['a screened head of Q6_K', ['counts'], (_, p) => (p.head = { kind: 'screened', topK: 1 })],
+    [
+      'floats that are said to be quantized',
+      ['counts', 'quantized-kernels'],
+      (_, p) => (p.model.weights.layers[1]!.attnV.type = 'Q8_0'),
+    ],
+    [
+      'weights of another type of the same size',
+      ['counts', 'quantized-kernels'],
+      (_, p) => {
+        for (const layers of p.model.weights.layers) layers.ffnGate.type = 'F16';
+      },
+    ],
+    ['no bias of one matrix', ['counts'], (_, p) => (p.model.weights.layers[0]!.ffnUp.bias = false)],
+    ['no scale of one matrix', ['counts'], (_, p) => (p.model.weights.layers[2]!.attnK.scale = false)],
+    ['a layer in another list', ['counts', 'quantized-kernels'], (_, p) => (p.model.weights.layers[0]!.count = 2)],
+    ['a cache of f16', ['counts'], (_, p) => (p.kvType = 'f16')],
+    ['attention over a cache of f16', ['counts'], (_, p) => (decoded(p, 'attention_f32').id = 'attention_relaxed')],
+    ['RoPE of the other graph', ['counts'], (_, p) => (decoded(p, 'rope_norm').id = 'rope_neox_relaxed')],
+    ['another graph', ['counts'], (_, p) => (p.model.architecture = 'bitnet-b1.58')],
+    ['heads of another size', ['counts', 'quantized-kernels'], (_, p) => (p.model.config.headDim = 64)],
+    ['I2_S layers', ['compute-path', 'counts'], (_, p) => (p.model.weights.layers[0]!.attnQ.type = 'I2_S')],
+    [
+      'I2_S and TL1 in one model',
+      ['compute-path', 'counts'],
+      (_, p) => {
+        p.model.weights.layers[0]!.attnQ.type = 'I2_S';
+        p.model.weights.layers[0]!.attnK.type = 'TL1';
+        Object.assign(p.model, { layout: '128x32', tl1Kernel: 'lut' });
+      },
+    ],
+    [
+      'products by way of floats',
+      ['counts', 'quantized-kernels'],
+      (_, p) => (decoded(p, 'q4_0_gemm').id = 'f32_gemv_relaxed'),
+    ],
+    [
+      'the other quantized kernel',
+      ['counts'],
+      (_, p) => {
+        const [a, b] = [decoded(p, 'q4_0_gemm'), decoded(p, 'q8_0_gemm')];
+        [a.id, b.id] = [b.id, a.id];
+      },
+    ],
+    ['activations that were not quantized', ['counts'], (_, p) => remove(p, 'quantize_rows_q8_k')],
+    ['biases that were not added', ['counts'], (_, p) => remove(p, 'add_to_rows')],
+    ['scales that were not multiplied by', ['counts'], (_, p) => remove(p, 'multiply_by')],
+    ['a type that is none', ['schema'], (_, p) => Object.assign(p.model.weights, { embedding: 'Q5_K' })],
+    ['no layers', ['schema'], (_, p) => (p.model.weights.layers = [])],
+    ['a list of no layers', ['schema'], (_, p) => (p.model.weights.layers[0]!.count = 0)],
+  ])('of many types of weights: %s: %j', async (_, gates, change) => {
+    await expectRejected(forge(change, MIXED), gates);
+  });
+
+  function remove(p: Forgery['predicate'], prefix: string): void {
+    p.counters.decode = p.counters.decode.filter(({ id }) => !id.startsWith(prefix));
+  }
+
+  test('quantized kernels are required of weights that are not all quantized', async () => {
+    await expectRejected(MIXED, ['quantized-kernels'], { requireQuantizedKernels: true });
+  });
+
+  test('a long generation of a model of many kinds of layers is verified in bounded time', async () => {
+    const forged = forge((_, p) => {
+      const [layers] = p.model.weights.layers;
+      p.model.weights.layers = Array.from({ length: 1024 }, () => ({ ...layers!, count: 1 }));
+      p.model.config.blockCount = 1024;
+      p.generated.ids = Array.from({ length: 20_000 }, () => 1);
+    }, MIXED);
+    expect(failedGates(await verifyReceipt(forged))).toContain('counts');
+  });
+
+  test.each([
+    ['I2_S', EXACT],
+    ['many types', MIXED],
+  ])('every count of every kernel, by one: %s', async (_, source) => {
+    const { counters }: Forgery['predicate'] = JSON.parse(source.toString()).predicate;
     const passed: string[] = [];
     for (const phase of ['prefill', 'decode'] as const) {
       for (const [index, { id }] of counters[phase].entries()) {
         for (const field of ['calls', 'rows', 'elements', 'bytes'] as const) {
-          const report = await verifyReceipt(forge((_, p) => (p.counters[phase][index]![field] += 1)));
+          const report = await verifyReceipt(forge((_receipt, p) => (p.counters[phase][index]![field] += 1), source));
           if (!failedGates(report).includes('counts')) passed.push(`${id} ${field}`);
         }
       }
@@ -436,6 +561,74 @@ describe('sealed again', () => {
       change(receipt.predicate);
       await expectRejected(seal(receipt), ['tokens']);
     }
+  });
+});
+
+describe('the receipt of a comparison', () => {
+  type ParityChange = (receipt: ParityForgery, p: ParityForgery['predicate']) => unknown;
+
+  test('passes, and what only a benchmark has is not applicable', async () => {
+    const { verdict, gates, figures } = await verifyReceipt(PARITY);
+    expect({ verdict, figures }).toEqual({ verdict: 'pass', figures: null });
+    const passed = gates.filter(({ status }) => status === 'pass').map(({ gate }) => gate);
+    expect(passed).toEqual(['schema', 'canonical', 'digest', 'subjects', 'parity']);
+  });
+
+  test.each<[string, readonly string[], ParityChange]>([
+    ['a verdict about itself', ['schema'], (_, p) => Object.assign(p, { verdict: 'pass' })],
+    ['another version', ['schema'], (r) => Object.assign(r, { predicateType: 'urn:bittern:parity:v2' })],
+    ['as that of a benchmark', ['schema'], (r) => Object.assign(r, { predicateType: 'urn:bittern:receipt:v1' })],
+    ['no comparisons', ['schema'], (_, p) => (p.comparisons = [])],
+    ['no reference', ['schema'], (_, p) => Reflect.deleteProperty(p.comparisons[0]!, 'reference')],
+    ['a reference without a name', ['schema'], (_, p) => (p.comparisons[0]!.reference.name = '')],
+    ['a negative number of differences', ['schema'], (_, p) => (p.comparisons[0]!.differingValues = -1)],
+    ['another file', ['subjects', 'parity'], (_, p) => (p.model.files[0]!.sha256 = 'a'.repeat(64))],
+    ['nothing compared', ['parity'], (_, p) => Object.assign(p.comparisons[0]!, { positionsByValue: 0 })],
+    ['no cases', ['parity'], (_, p) => Object.assign(p.comparisons[0]!, { cases: 0, prompts: [] })],
+    ['nothing decoded', ['parity'], (_, p) => (p.comparisons[1]!.decodeSteps = 0)],
+    ['more cases than prompts', ['parity'], (_, p) => (p.comparisons[0]!.cases += 1)],
+    ['more positions than the prompts have', ['parity'], (_, p) => (p.comparisons[0]!.positionsByValue += 1000)],
+    [
+      'prompts without tokens',
+      ['parity'],
+      (_, p) => p.comparisons[0]!.prompts.forEach((prompt) => (prompt.tokens = 0)),
+    ],
+    ['a value that differs', ['parity'], (_, p) => (p.comparisons[1]!.differingValues = 1)],
+    ['a difference', ['parity'], (_, p) => (p.comparisons[0]!.maxAbs = 1e-30)],
+    ['a difference that was not measured', ['parity'], (_, p) => (p.comparisons[0]!.maxAbs = null)],
+    ['a failure', ['parity'], (_, p) => (p.comparisons[0]!.failures = ['LOGITS_DIFFER'])],
+    ['other numerics', ['parity'], (_, p) => (p.comparisons[0]!.numerics = 'avx2')],
+    ['numerics that nobody knows', ['parity'], (_, p) => (p.comparisons[0]!.reference.numerics = null)],
+    ['another model', ['parity'], (_, p) => (p.comparisons[0]!.modelSha256 = 'b'.repeat(64))],
+  ])('%s: %j', async (_, gates, change) => {
+    await expectRejected(forgeParity(change), gates);
+  });
+
+  test('edited without a new seal', async () => {
+    const receipt: ParityForgery = JSON.parse(PARITY.toString());
+    receipt.predicate.host.cpu = 'a faster one';
+    await expectRejected(Buffer.from(JSON.stringify(receipt)), ['digest']);
+  });
+
+  const { kernels, model, tokenizer }: ParityForgery['predicate'] = JSON.parse(PARITY.toString()).predicate;
+  const { model: other }: Forgery['predicate'] = JSON.parse(EXACT.toString()).predicate;
+  const evidence = { model: { ...other, files: model.files }, tokenizerSha256: tokenizer.sha256, promptIds: [] };
+
+  test('with the binaries and the model it passes, too', async () => {
+    const options = { binaries: { [kernels.binary]: kernels.sha256 }, model: evidence };
+    expect(failedGates(await verifyReceipt(PARITY, options))).toEqual([]);
+  });
+
+  test.each<[string, readonly string[], VerifyOptions]>([
+    ['GPU kernels', ['gpu-kernels'], { requireGpuKernels: true }],
+    ['quantized kernels', ['quantized-kernels'], { requireQuantizedKernels: true }],
+    ['a rate', ['throughput'], { minTokensPerSecond: 0 }],
+    ['running it again', ['replay'], { replay: 'skipped' }],
+    ['other kernels', ['binaries'], { binaries: { [kernels.binary]: 'c'.repeat(64) } }],
+    ['another model', ['model'], { model: { ...evidence, model: other } }],
+    ['another tokenizer', ['model'], { model: { ...evidence, tokenizerSha256: 'e'.repeat(64) } }],
+  ])('against what is asked for: %s', async (_, gates, options) => {
+    await expectRejected(PARITY, gates, options);
   });
 });
 
@@ -471,7 +664,11 @@ describe('against what is asked for', () => {
       ['model'],
       { model: { ...evidence, model: { ...model, config: { ...model.config, headCount: 1 } } } },
     ],
-    ['another type of weights', ['model'], { model: { ...evidence, model: { ...model, quantization: 'TL1' } } }],
+    [
+      'another type of weights',
+      ['model'],
+      { model: { ...evidence, model: { ...model, weights: { ...model.weights, embedding: 'BF16' } } } },
+    ],
     ['another tokenizer', ['model'], { model: { ...evidence, tokenizerSha256: 'e'.repeat(64) } }],
     ['other ids of the prompt', ['model'], { model: { ...evidence, promptIds: [1] } }],
     ['other ids', ['replay'], { replay: { ...replay, ids: [...replay.ids.slice(0, 3), 7] } }],
