@@ -5,6 +5,7 @@ import { addGgufCommand } from './cases/gguf.ts';
 import { addKernelsCommand } from './cases/kernels.ts';
 import { addLimitsCommand } from './cases/limits.ts';
 import { addLoadCommand } from './cases/load.ts';
+import { addOverheadCommand } from './cases/overhead.ts';
 import { addPageCommand } from './cases/page.ts';
 import { addPrefillCommand } from './cases/prefill.ts';
 import { addTokenizerCommand } from './cases/tokenizer.ts';
@@ -41,9 +42,11 @@ export async function main(argv: readonly string[], io: Io): Promise<ExitCode> {
   addGgufCommand(program, io);
   addTokenizerCommand(program, io);
   addLimitsCommand(program, io);
-  addCompareCommand(program, io, (code) => {
+  const setExitCode = (code: ExitCode): void => {
     exitCode = code;
-  });
+  };
+  addOverheadCommand(program, io, setExitCode);
+  addCompareCommand(program, io, setExitCode);
   addPageCommand(program, io);
 
   try {

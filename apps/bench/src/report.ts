@@ -42,6 +42,15 @@ export interface ResultRow {
   readonly addedMemoryBytes?: Summary;
 }
 
+/** How much longer one thing takes than another, in rounds of both. */
+export interface RatioRow {
+  readonly name: string;
+  /** The median, and between which numbers it is with 95 %; null where the rounds are too few to tell. */
+  readonly ratio: number;
+  readonly low: number | null;
+  readonly high: number | null;
+}
+
 export function noiseOf(limits: readonly LimitsRow[]): number {
   const spread = ({ p10, p90, median }: Summary): number => (p90 - p10) / median;
   return Math.max(...limits.flatMap(({ readMs, int8Ms }) => [spread(readMs), spread(int8Ms)]));
@@ -56,24 +65,27 @@ export interface BenchDocument {
   /** How much the limits vary: the widest p10 to p90, as a part of its median. Undefined where none was measured. */
   readonly noise?: number;
   readonly results: readonly ResultRow[];
+  readonly ratios?: readonly RatioRow[];
 }
 
 export function textOf(document: BenchDocument): string {
-  const { command, limits, results } = document;
+  const { command, limits, results, ratios = [] } = document;
   return [
     `${command}: ${settingsOf(document)}\n${machineOf(document)}\n`,
     ...(limits.length > 0 ? [`${table(limitsRows(limits))}${noiseLine(limits)}\n`] : []),
     ...(results.length > 0 ? [table(resultsRows(results))] : []),
+    ...(ratios.length > 0 ? [table(ratioRows(ratios))] : []),
   ].join('\n');
 }
 
 /** The same as a section of a page. */
 export function markdownOf(document: BenchDocument): string {
-  const { command, environment, limits, results } = document;
+  const { command, environment, limits, results, ratios = [] } = document;
   return [
     `## ${command}\n`,
     `${environment.date.slice(0, 10)}, ${machineOf(document)}\n\n${settingsOf(document)}\n`,
     ...(results.length > 0 ? [markdownTable(resultsRows(results))] : []),
+    ...(ratios.length > 0 ? [markdownTable(ratioRows(ratios))] : []),
     ...(limits.length > 0 ? [`${markdownTable(limitsRows(limits))}\n${noiseLine(limits)}\n`] : []),
   ].join('\n');
 }
@@ -124,6 +136,14 @@ const COLUMNS: readonly Column[] = [
 function resultsRows(results: readonly ResultRow[]): string[][] {
   const columns = COLUMNS.filter(([, cell]) => results.some((row) => cell(row)));
   return [columns.map(([title]) => title), ...results.map((row) => columns.map(([, cell]) => cell(row) ?? ''))];
+}
+
+function ratioRows(ratios: readonly RatioRow[]): string[][] {
+  const known = (value: number | null): string => value?.toFixed(4) ?? 'not known';
+  return [
+    ['costs', 'times as long', '95 % between'],
+    ...ratios.map(({ name, ratio, low, high }) => [name, known(ratio), `${known(low)} and ${known(high)}`]),
+  ];
 }
 
 /** The slow end first, as that of the median's rate. */
