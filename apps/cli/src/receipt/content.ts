@@ -59,7 +59,7 @@ export function receiptTokenizer({ source, digest, tokenizer }: LoadedTokenizer)
 }
 
 function hasI2s({ weights }: ModelEvidence['model']): boolean {
-  return weights.layers.some(({ count: _, ...linears }) => Object.values(linears).some(({ type }) => type === 'I2_S'));
+  return weights.layers.some(({ count: _count, ...linears }) => Object.values(linears).some(({ type }) => type === 'I2_S'));
 }
 
 /** The sums of each kernel over all runs. */
