@@ -1,5 +1,6 @@
-import { type Count, type ExpectedCounts, expectedDecode, expectedPrefill } from '../expected.ts';
+import { expectedDecode, expectedPrefill } from '../expected.ts';
 import { fail, type Gate, pass } from '../gate.ts';
+import type { Count, ExpectedCounts } from '../operation-counts.ts';
 import type { ReceiptCounter, ReceiptPredicate } from '../statement.ts';
 import { headTypeOf, traitsOf } from '../weight-types.ts';
 
