@@ -46,7 +46,8 @@ export async function verify(path: string, ...argv: string[]): Promise<Verified>
 
 /** Without the model, and with it, run again on the kernels of the other binary: results do not depend on them. */
 export async function expectBelieved(path: string, model: string, ...argv: string[]): Promise<void> {
-  expect(await verify(path)).toMatchObject({ code: 0, failed: [] });
+  const verified = await verify(path);
+  expect(verified, JSON.stringify(verified.reasons)).toMatchObject({ code: 0, failed: [] });
   const { kernels } = await predicateOf(path);
   const other = kernels.variant === 'relaxed' ? 'simd128' : 'relaxed';
   const replayed = await verify(path, '-m', model, '--replay', '4', '--kernels', other, ...argv);

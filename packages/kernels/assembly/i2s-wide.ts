@@ -133,8 +133,8 @@ export function i2sGemmWide(
   const totals = scratch + 6 * <usize>width; // 12 sums of 8 i32, and room for what finish4 reads behind them
   const even = count & ~1;
   const weightsEnd = weights + ((<usize>rowEnd * width) >> 2);
-  const tile = 3 * pair;
-  const step = (2 * tile / <usize>count + 63) & ~63; // of the next tile's bytes, with each two tokens
+  const tile: usize = 3 * pair;
+  const step: usize = (2 * tile / <usize>count + 63) & ~63; // of the next tile's bytes, with each two tokens
   let touched = 0;
   let row = rowBegin;
   for (; row + 6 <= rowEnd && row + 8 != rowEnd; row += 6) {

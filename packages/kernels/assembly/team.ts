@@ -107,29 +107,39 @@ function share(begin: i32, end: i32, grain: i32, thread: i32, threads: i32): i32
   return min(end, begin + <i32>(<i64>grains * thread / threads) * grain);
 }
 
-/** The fewest rows of a matrix that a thread takes at a time. */
+/** The fewest rows of a matrix that a thread takes at a time, beside its own. */
 const FEWEST_ROWS: i32 = 16;
 
 let rowBegin: i32 = 0; // of what was taken
 let rowEnd: i32 = 0;
+let hasOwn: bool = false; // this thread has taken its own rows of this step
 
 /**
  * Takes rows of [begin, end) that no thread has taken yet, a multiple of `grain`; false if there are none. Threads are not
- * equally fast, if only because of other programs: what is taken gets smaller towards the end, so that they finish together.
+ * equally fast, if only because of other programs. So each has three quarters of its share to itself; of the others, whoever
+ * is free takes some, fewer towards the end, and all finish together.
  */
-function take(team: usize, begin: i32, end: i32, grain: i32, threads: i32): bool {
+function take(team: usize, begin: i32, end: i32, grain: i32, thread: i32, threads: i32): bool {
+  const shared = threads == 1 ? end : begin + <i32>(<i64>(end - begin) * 3 / 4) / grain * grain; // from here on
+  if (!hasOwn) {
+    hasOwn = true;
+    rowBegin = share(begin, shared, grain, thread, threads);
+    rowEnd = share(begin, shared, grain, thread + 1, threads);
+    return true;
+  }
+  countCall(false);
   for (;;) {
     const taken = atomic.load<i32>(team + TAKEN);
-    const left = end - begin - taken;
+    const left = end - shared - taken;
     if (left <= 0) {
       countFirstThread();
+      hasOwn = false;
       return false;
     }
-    const rows = threads == 1 ? left : min(left, (max(FEWEST_ROWS, left / (2 * threads)) + grain - 1) / grain * grain);
+    const rows = min(left, (max(FEWEST_ROWS, left / (2 * threads)) + grain - 1) / grain * grain);
     if (atomic.cmpxchg<i32>(team + TAKEN, taken, taken + rows) != taken) continue;
-    rowBegin = begin + taken;
+    rowBegin = shared + taken;
     rowEnd = rowBegin + rows;
-    countCall(taken == 0);
     return true;
   }
 }
@@ -144,13 +154,13 @@ function step(team: usize, p: usize, thread: i32, threads: i32, scratch: usize):
       return p + 8 * 4;
     }
     case 1: {
-      while (take(team, word(p, 1), word(p, 2), 2, threads)) {
+      while (take(team, word(p, 1), word(p, 2), 2, thread, threads)) {
         i2sGemv(word(p, 0), rowBegin, rowEnd, word(p, 3), real(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8), scratch);
       }
       return p + 11 * 4;
     }
     case 2: {
-      while (take(team, word(p, 1), word(p, 2), 4, threads)) {
+      while (take(team, word(p, 1), word(p, 2), 4, thread, threads)) {
         i2sGemm(word(p, 0), rowBegin, rowEnd, word(p, 3), real(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8), word(p, 9), word(p, 10), scratch);
       }
       return p + 13 * 4;
@@ -180,13 +190,13 @@ function step(team: usize, p: usize, thread: i32, threads: i32, scratch: usize):
       return p + 19 * 4;
     }
     case 7: {
-      while (take(team, word(p, 1), word(p, 2), 1, threads)) {
+      while (take(team, word(p, 1), word(p, 2), 1, thread, threads)) {
         f16Gemv(word(p, 0), rowBegin, rowEnd, word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), scratch);
       }
       return p + 10 * 4;
     }
     case 8: {
-      while (take(team, word(p, 1), word(p, 2), 1, threads)) {
+      while (take(team, word(p, 1), word(p, 2), 1, thread, threads)) {
         f16Gemm(word(p, 0), rowBegin, rowEnd, word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8), word(p, 9), word(p, 10), scratch);
       }
       return p + 13 * 4;
@@ -222,13 +232,13 @@ function step(team: usize, p: usize, thread: i32, threads: i32, scratch: usize):
       return p + 7 * 4;
     }
     case 14: {
-      while (take(team, word(p, 1), word(p, 2), 2, threads)) {
+      while (take(team, word(p, 1), word(p, 2), 2, thread, threads)) {
         i2sGemvWide(word(p, 0), rowBegin, rowEnd, word(p, 3), real(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8), scratch);
       }
       return p + 11 * 4;
     }
     case 15: {
-      while (take(team, word(p, 1), word(p, 2), 12, threads)) {
+      while (take(team, word(p, 1), word(p, 2), 12, thread, threads)) {
         i2sGemmWide(word(p, 0), rowBegin, rowEnd, word(p, 3), real(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8), word(p, 9), word(p, 10), scratch);
       }
       return p + 13 * 4;
@@ -239,7 +249,7 @@ function step(team: usize, p: usize, thread: i32, threads: i32, scratch: usize):
       return p + 8 * 4;
     }
     case 17: {
-      while (take(team, word(p, 1), word(p, 2), 32, threads)) {
+      while (take(team, word(p, 1), word(p, 2), 32, thread, threads)) {
         tl1Gemv(word(p, 0), rowBegin, rowEnd, word(p, 3), real(p, 4), word(p, 5), word(p, 6), word(p, 7), scratch);
       }
       return p + 10 * 4;
@@ -268,7 +278,7 @@ function step(team: usize, p: usize, thread: i32, threads: i32, scratch: usize):
       return p + 5 * 4;
     }
     case 22: {
-      while (take(team, word(p, 1), word(p, 2), 4, threads)) {
+      while (take(team, word(p, 1), word(p, 2), 4, thread, threads)) {
         screenRows(word(p, 0), rowBegin, rowEnd, word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8), word(p, 9), scratch);
       }
       return p + 12 * 4;
@@ -288,13 +298,13 @@ function step(team: usize, p: usize, thread: i32, threads: i32, scratch: usize):
       return p + 12 * 4;
     }
     case 26: {
-      while (take(team, word(p, 1), word(p, 2), 2, threads)) {
+      while (take(team, word(p, 1), word(p, 2), 2, thread, threads)) {
         i2sGemvI16(word(p, 0), rowBegin, rowEnd, word(p, 3), real(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8), scratch);
       }
       return p + 11 * 4;
     }
     case 27: {
-      while (take(team, word(p, 1), word(p, 2), 4, threads)) {
+      while (take(team, word(p, 1), word(p, 2), 4, thread, threads)) {
         i2sGemmI16(word(p, 0), rowBegin, rowEnd, word(p, 3), real(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8), word(p, 9), word(p, 10), scratch);
       }
       return p + 13 * 4;
@@ -330,43 +340,43 @@ function step(team: usize, p: usize, thread: i32, threads: i32, scratch: usize):
       return p + 4 * 4;
     }
     case 38: {
-      while (take(team, word(p, 1), word(p, 2), 4, threads)) {
+      while (take(team, word(p, 1), word(p, 2), 4, thread, threads)) {
         f32Gemv(word(p, 0), rowBegin, rowEnd, word(p, 3), word(p, 4), word(p, 5), word(p, 6));
       }
       return p + 8 * 4;
     }
     case 39: {
-      while (take(team, word(p, 1), word(p, 2), 4, threads)) {
+      while (take(team, word(p, 1), word(p, 2), 4, thread, threads)) {
         f32Gemm(word(p, 0), rowBegin, rowEnd, word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8));
       }
       return p + 10 * 4;
     }
     case 40: {
-      while (take(team, word(p, 1), word(p, 2), 4, threads)) {
+      while (take(team, word(p, 1), word(p, 2), 4, thread, threads)) {
         bf16Gemm(word(p, 0), rowBegin, rowEnd, word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8));
       }
       return p + 10 * 4;
     }
     case 41: {
-      while (take(team, word(p, 1), word(p, 2), 4, threads)) {
+      while (take(team, word(p, 1), word(p, 2), 4, thread, threads)) {
         q8_0Gemm(word(p, 0), rowBegin, rowEnd, word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8));
       }
       return p + 10 * 4;
     }
     case 42: {
-      while (take(team, word(p, 1), word(p, 2), 4, threads)) {
+      while (take(team, word(p, 1), word(p, 2), 4, thread, threads)) {
         q4_0Gemm(word(p, 0), rowBegin, rowEnd, word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8));
       }
       return p + 10 * 4;
     }
     case 43: {
-      while (take(team, word(p, 1), word(p, 2), 4, threads)) {
+      while (take(team, word(p, 1), word(p, 2), 4, thread, threads)) {
         q6KGemm(word(p, 0), rowBegin, rowEnd, word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8));
       }
       return p + 10 * 4;
     }
     case 44: {
-      while (take(team, word(p, 1), word(p, 2), 4, threads)) {
+      while (take(team, word(p, 1), word(p, 2), 4, thread, threads)) {
         tq2_0Gemm(word(p, 0), rowBegin, rowEnd, word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8), word(p, 9));
       }
       return p + 11 * 4;
