@@ -26,7 +26,7 @@
 // Non-finite values make bounds that are NaN or infinite, and those exclude no row.
 import { f16Gemv } from './f16-matmul';
 import { loadF16x4 } from './lanes';
-import { touch, touchPages, TOUCHED_BYTES } from './touch';
+import { touchBlock, TOUCHED_BYTES } from './touch';
 
 const OUTWARD: f64 = 1.0 + 1.0 / 1048576.0;
 
@@ -151,8 +151,8 @@ export function screenRows(
   for (let row = rowBegin; row < rowEnd; row += 4) {
     if ((row - rowBegin) % most == 0) {
       const end = min(row + most, rowEnd);
-      touched |= touch(codes + <usize>row * stride, codes + <usize>end * stride);
-      touched |= touchPages(codes + <usize>end * stride, codes + <usize>min(end + most, rowEnd) * stride);
+      const next = min(end + most, rowEnd);
+      touched |= touchBlock(codes + <usize>row * stride, codes + <usize>end * stride, codes + <usize>next * stride);
     }
     // Upper case are the second 8 of 16 columns: what V8's revectorizer joins. It starts from adjacent stores.
     let a0 = i32x4.splat(0), A0 = i32x4.splat(0), a1 = i32x4.splat(0), A1 = i32x4.splat(0);

@@ -20,14 +20,12 @@ export function touch(begin: usize, end: usize): i32 {
 }
 
 /**
- * Reads the first words of every page in [begin, end), where a block begins that is touched after the one that is computed
- * now: a processor that sees neighbouring lines of a page read goes on reading by itself, meanwhile.
- *
- * @returns as {@link touch}
+ * {@link touch} of a block, and a first look at the pages in [end, nextEnd), which are those of the block after it: while
+ * this one is computed, the processor finds their addresses, and goes on reading where it has seen neighbouring lines read.
  */
-export function touchPages(begin: usize, end: usize): i32 {
-  let all = 0;
-  for (let p = (begin + 4095) & ~4095; p + 192 <= end; p += 4096) {
+export function touchBlock(begin: usize, end: usize, nextEnd: usize): i32 {
+  let all = touch(begin, end);
+  for (let p = (end + 4095) & ~4095; p + 192 <= nextEnd; p += 4096) {
     all |= load<i32>(p) | load<i32>(p, 64) | load<i32>(p, 128);
   }
   return all;
