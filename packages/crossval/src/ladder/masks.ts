@@ -37,7 +37,8 @@ export interface MaskCheck {
  *
  * Where one side gives a cell weight and the other gives 0, the cell is differently masked if the 0 is a masked cell's, or
  * if the cell is a later one, to which no weight may be given. A masked cell of which neither holds cannot be told from
- * underflow; a wrong mask shows in another head or position. Zeros of a side whose scores are not known tell nothing.
+ * underflow; a wrong mask is found where one does, in any head or position. Zeros of a side whose scores are not known tell
+ * nothing.
  *
  * @param tap - probabilities of our side, for their place and shape
  * @param start - position of the first token
