@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
-import type { KernelChoice, KernelVariant, WasmKernels } from '@bittern/kernels';
+import type { WasmKernels } from '@bittern/kernels';
 import { BenchError } from './errors.ts';
 
 const PACKAGE = dirname(fileURLToPath(import.meta.resolve('@bittern/kernels/package.json')));
@@ -31,7 +31,7 @@ export class UncountedKernels implements AsyncDisposable {
   }
 
   /** @throws {BenchError} where the sources are not those that this knows */
-  static async build(variant: KernelVariant, threads: number): Promise<UncountedKernels> {
+  static async build({ variant, threads }: WasmKernels): Promise<UncountedKernels> {
     const built = new UncountedKernels(await mkdtemp(join(tmpdir(), 'bittern-uncounted-')));
     try {
       await built.#build(`${variant}${threads > 1 ? '-threads' : ''}`, threads > 1 ? 'threads' : 'index');
@@ -42,19 +42,24 @@ export class UncountedKernels implements AsyncDisposable {
     }
   }
 
-  /** @throws {BenchError} if they choose others than `wanted` */
-  async load(variant: KernelVariant, threads: number, wanted: KernelChoice): Promise<WasmKernels> {
+  /**
+   * As `counted` are, and over the same memory.
+   *
+   * @throws {BenchError} if they choose others for ternary products
+   */
+  async load(counted: WasmKernels): Promise<WasmKernels> {
+    const { variant, threads, memory, choice } = counted;
     const index = pathToFileURL(join(this.#folder, 'dist/index.js')).href;
     for (let attempt = 0; attempt < MOST_CHOICES; attempt++) {
       // A module chooses once.
       const { loadKernels } = (await import(`${index}?${attempt}`)) as typeof import('@bittern/kernels');
-      const kernels = await loadKernels({ variant, threads, revectorize: true });
+      const kernels = await loadKernels({ variant, threads, revectorize: true, memory });
       const { gemv, gemm } = kernels.choice;
-      if (gemv === wanted.gemv && gemm === wanted.gemm) return kernels;
+      if (gemv === choice.gemv && gemm === choice.gemm) return kernels;
       kernels.dispose();
     }
     throw new BenchError(
-      `Without counting, other kernels are chosen than ${wanted.gemv} and ${wanted.gemm}. Try again on a quieter machine.`,
+      `Without counting, other kernels are chosen than ${choice.gemv} and ${choice.gemm}. Try again on a quieter machine.`,
     );
   }
 

@@ -18,6 +18,7 @@ let counters: usize = 0; // this thread's table
 let isFirst: bool = true; // of the team's threads
 let calls: u64 = 1; // that this thread counts for its share of a call: each call counts with one of them
 let timed: bool = false; // calls one by one, by the clock
+let lastEnd: f64 = -1; // of the call before, if nothing but calls came since
 
 /** Where this thread counts, and whether it is the first, which counts calls. Before anything else is called. */
 export function useCounters(table: usize, first: bool): void {
@@ -39,17 +40,23 @@ export function countFirstThread(): void {
 /** Whether each call reads the clock. Within a program it is read at the barriers instead: see `runProgram`. */
 export function timeCalls(on: bool): void {
   timed = on;
+  lastEnd = -1;
+}
+
+/** Time from here to the next call is nobody's. */
+export function pauseClock(): void {
+  lastEnd = -1;
 }
 
 export function callsAreTimed(): bool {
   return timed;
 }
 
-/** The clock, where calls are timed one by one. */
+/** When a call begins, where calls are timed one by one: with the end of the one before it, which saves half the looks. */
 // @ts-ignore: decorator
 @inline
 export function started(): f64 {
-  return timed ? now() : 0;
+  return timed ? (lastEnd < 0 ? now() : lastEnd) : 0;
 }
 
 /** The clock. */
@@ -72,7 +79,10 @@ export function tally(operation: i32, start: f64, rows: i32, elements: u64, byte
   store<u64>(at, load<u64>(at, ROWS) + <u64>rows, ROWS);
   store<u64>(at, load<u64>(at, ELEMENTS) + elements, ELEMENTS);
   store<u64>(at, load<u64>(at, BYTES) + bytes + calls * callBytes, BYTES);
-  if (timed) addTime(operation, now() - start);
+  if (timed) {
+    lastEnd = now();
+    addTime(operation, lastEnd - start);
+  }
 }
 
 /** @param durationMs - of a call, or of a step of a program with its barrier */

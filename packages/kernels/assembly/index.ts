@@ -8,5 +8,5 @@ export {
   tl1ToRowPairs, tl1ToTiles, tq1_0ToTq2_0, tq2_0Gemm, widenBf16, widenF16, widenQ4_0, widenQ6K, widenQ8_0,
   widenTq2_0,
 } from './counted';
-export { timeCalls, useCounters } from './counters';
+export { pauseClock, timeCalls, useCounters } from './counters';
 export { ropeRatio } from './rope';

@@ -18,9 +18,9 @@ export interface KernelCounter {
   /** Operands read and results written, each once. */
   readonly bytes: number;
   /**
-   * Wall time from the first thread's point of view: of a call, or with several threads from one barrier to the next, that
-   * is until the last thread has done its share. Only of calls while
-   * {@link WasmKernels.timeCalls} is on.
+   * Wall time from the first thread's point of view: with one thread, from the end of the call before, or if there was none
+   * since {@link WasmKernels.flush}, from the beginning of this one; with several from one barrier to the next, that is until
+   * the last thread has done its share. Only of calls while {@link WasmKernels.timeCalls} is on.
    */
   readonly nanoseconds: number;
 }

@@ -43,6 +43,11 @@ export interface LoadKernelsOptions {
   readonly revectorize?: boolean;
   /** Default 1. More want a SharedArrayBuffer: in a browser, a page that is cross-origin isolated. */
   readonly threads?: number;
+  /**
+   * Default: one of their own. Or that of other kernels, shared if there are threads: both then work on the same data, not
+   * at the same time. It lives as long as either.
+   */
+  readonly memory?: KernelMemory;
 }
 
 /**
@@ -66,11 +71,10 @@ export interface WasmKernels extends Kernels {
   resetCounters(): void;
   /**
    * Whether calls are timed from now on ({@link KernelCounter.nanoseconds}); at first they are not. The clock is read at
-   * each barrier, or with one thread before and after each call: nothing beside a large model's work, but not beside a
-   * small one's.
+   * each barrier, or with one thread after each call: nothing beside a large model's work, but not beside a small one's.
    */
   timeCalls(on: boolean): void;
-  /** Runs what was recorded. Results may be read afterwards, not before. */
+  /** Runs what was recorded. Results may be read afterwards, not before. What follows is no part of a timed call. */
   flush(): void;
   /** Ends the threads. Idempotent; nothing may run afterwards. */
   dispose(): void;
@@ -83,33 +87,38 @@ export interface WasmKernels extends Kernels {
  *   cannot be exact here; KERNELS_WORKER_FAILED when a thread does not start
  */
 export async function loadKernels(options: LoadKernelsOptions = {}): Promise<WasmKernels> {
-  const { variant = 'auto', threads = 1, revectorize: wanted = false, ...unknown } = options;
+  const { variant = 'auto', threads = 1, revectorize: wanted = false, memory, ...unknown } = options;
   const misspelt = Object.keys(unknown);
   if (misspelt.length > 0)
-    throw new TypeError(`Unknown option "${misspelt.join('", "')}". Known: variant, threads, revectorize.`);
+    throw new TypeError(`Unknown option "${misspelt.join('", "')}". Known: variant, threads, revectorize, memory.`);
   if (variant !== 'auto' && !KERNEL_VARIANTS.includes(variant)) {
     throw new RangeError(`variant ${JSON.stringify(variant)} is not one of auto, ${KERNEL_VARIANTS.join(', ')}.`);
   }
   if (!(Number.isInteger(threads) && threads >= 1))
     throw new RangeError(`threads ${threads} is not a whole number from 1`);
   const revectorize = wanted && turnOnRevectorizer();
-  if (variant !== 'auto') return instantiate(variant, threads, revectorize);
+  if (variant !== 'auto') return instantiate(variant, threads, revectorize, memory);
   try {
-    return await instantiate('relaxed', threads, revectorize);
+    return await instantiate('relaxed', threads, revectorize, memory);
   } catch (error) {
     if (!(error instanceof KernelError && error.code === 'KERNELS_UNSUPPORTED')) throw error;
-    return instantiate('simd128', threads, revectorize);
+    return instantiate('simd128', threads, revectorize, memory);
   }
 }
 
-async function instantiate(variant: KernelVariant, threads: number, revectorize: boolean): Promise<WasmKernels> {
+async function instantiate(
+  variant: KernelVariant,
+  threads: number,
+  revectorize: boolean,
+  given: KernelMemory | undefined,
+): Promise<WasmKernels> {
   if (threads > 1 && typeof SharedArrayBuffer === 'undefined') {
     throw new KernelError(
       'KERNELS_UNSUPPORTED',
       `${threads} threads need a SharedArrayBuffer, which a page has only when it is cross-origin isolated (headers COOP and COEP). Use one thread, or set the headers.`,
     );
   }
-  const memory = new KernelMemory({ shared: threads > 1 });
+  const memory = given ?? new KernelMemory({ shared: threads > 1 });
   const binary = await readBinary(kernelBinary(variant, threads));
   let module: WebAssembly.Module;
   try {
@@ -180,7 +189,7 @@ function isWide({ gemv, gemm }: ChosenI2s): boolean {
 }
 
 function oneThread(
-  kernels: KernelExports,
+  kernels: TeamExports,
   memory: KernelMemory,
   counters: Counters,
   variant: KernelVariant,
@@ -208,7 +217,7 @@ function oneThread(
     },
     counters: () => counters.read(),
     resetCounters: () => counters.reset(),
-    flush() {},
+    flush: () => kernels.pauseClock(),
     dispose() {},
   };
 }

@@ -13,6 +13,7 @@ export interface KernelExports extends Kernels {
   /** Where this instance counts (assembly/counters.ts). */
   useCounters(table: Pointer, first: boolean): void;
   timeCalls(on: boolean): void;
+  pauseClock(): void;
 }
 
 /** What the binaries with threads export besides (assembly/team.ts). */

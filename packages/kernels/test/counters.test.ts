@@ -15,6 +15,7 @@ const UNCOUNTED: ReadonlySet<string> = new Set([
   'runProgram',
   'serve',
   'stop',
+  'pauseClock',
   'timeCalls',
   'useCounters',
 ]);

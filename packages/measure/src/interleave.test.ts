@@ -5,7 +5,7 @@ function recorder(log: string[]): (name: string) => Turn {
   return (name) => ({ take: (warmup) => void log.push(`${name}${warmup ? ' to warm up' : ''}`) });
 }
 
-test('things are measured in turn, after the warm-up', async () => {
+test('things are measured in turn, forwards and backwards, after the warm-up', async () => {
   const log: string[] = [];
   const rounds: string[] = [];
   await interleave(['a', 'b'].map(recorder(log)), {
@@ -14,7 +14,7 @@ test('things are measured in turn, after the warm-up', async () => {
     signal: new AbortController().signal,
     onRound: (round, count) => rounds.push(`${round}/${count}`),
   });
-  expect(log).toEqual(['a to warm up', 'b to warm up', 'a', 'b', 'a', 'b']);
+  expect(log).toEqual(['a to warm up', 'b to warm up', 'b', 'a', 'a', 'b']);
   expect(rounds).toEqual(['0/3', '1/3', '2/3']);
 });
 

@@ -14,13 +14,14 @@ export interface InterleaveOptions {
 
 /**
  * Takes samples in turn, first of each thing, then of each again, and so on. Whatever disturbs the machine for a while
- * then disturbs all of them, and their medians can be compared.
+ * then disturbs all of them, and their medians can be compared. Every second round goes backwards: what a sample does to the
+ * next one, such as to fill caches, does not always come to the same.
  */
 export async function interleave(turns: readonly Turn[], options: InterleaveOptions): Promise<void> {
   const { repeats, warmup, signal, onRound } = options;
   for (let round = 0; round < warmup + repeats; round++) {
     onRound?.(round, warmup + repeats);
-    for (const turn of turns) {
+    for (const turn of round % 2 === 0 ? turns : turns.toReversed()) {
       await new Promise((resolve) => void setImmediate(resolve)); // Ctrl-C can arrive
       signal.throwIfAborted();
       await turn.take(round < warmup);
