@@ -1,7 +1,9 @@
 import { Command, CommanderError } from 'commander';
 import { addChatCommand } from './commands/chat.ts';
 import { addCompatCheckCommand } from './commands/compat-check.ts';
+import { addCompletionCommand } from './commands/completion.ts';
 import { addCrossvalCommand } from './commands/crossval.ts';
+import { addDoctorCommand } from './commands/doctor.ts';
 import { addFetchCppCommand } from './commands/fetch-cpp.ts';
 import { addInspectCommand } from './commands/inspect.ts';
 import { addLogitsCommand } from './commands/logits.ts';
@@ -15,7 +17,61 @@ import { addTraceDiffCommand } from './commands/trace-diff.ts';
 import { codeOf, messageOf } from './errors.ts';
 import { EXIT_CODES, EXIT_CODES_HELP, type ExitCode, exitCodeOf } from './exit-codes.ts';
 import type { Io } from './io.ts';
+import { checkMandatoryOptionsLast } from './mandatory-options.ts';
 import { VERSION } from './version.ts';
+
+/**
+ * All commands, with their options and help.
+ *
+ * @param writeHelp - gets what `--help` and `--version` print
+ * @param setExitCode - called by commands that print a result and yet do not succeed
+ */
+export function createProgram(
+  io: Io,
+  writeHelp: (text: string) => void,
+  setExitCode: (code: ExitCode) => void,
+): Command {
+  const program = new Command('bittern')
+    .description('Runs BitNet b1.58 models, with the bits of bitnet.cpp.')
+    .version(VERSION)
+    .exitOverride()
+    // Options behind a sub-command are the sub-command's, also where both have one of that name: `fetch-cpp --version 3.22.1`.
+    .enablePositionalOptions()
+    .configureOutput({
+      writeOut: writeHelp,
+      writeErr: (text) => io.stderr.write(text),
+      getOutHelpWidth: () => io.columns,
+      getErrHelpWidth: () => io.columns,
+    })
+    .addHelpText(
+      'after',
+      `
+Examples:
+  bittern run -p "Once upon a time"
+  bittern crossval --exact
+  bittern doctor
+  bittern crossval --help
+
+${EXIT_CODES_HELP}`,
+    );
+  addRunCommand(program, io);
+  addChatCommand(program, io);
+  addLogitsCommand(program, io);
+  addScoreCommand(program, io);
+  addTokenizeCommand(program, io, setExitCode);
+  addInspectCommand(program, io, setExitCode);
+  addCompatCheckCommand(program, io, setExitCode);
+  addCrossvalCommand(program, io, setExitCode);
+  addTraceCommand(program, io);
+  addTraceDiffCommand(program, io, setExitCode);
+  addPreflightCommand(program, io, setExitCode);
+  addSetupCppAutoCommand(program, io);
+  addFetchCppCommand(program, io, setExitCode);
+  addDoctorCommand(program, io, setExitCode);
+  addCompletionCommand(program, io);
+  checkMandatoryOptionsLast(program);
+  return program;
+}
 
 /**
  * Runs one command.
@@ -26,38 +82,15 @@ import { VERSION } from './version.ts';
 export async function main(argv: readonly string[], io: Io): Promise<ExitCode> {
   let help = '';
   let exitCode: ExitCode = EXIT_CODES.success;
-  const program = new Command('bittern')
-    .description('Runs BitNet b1.58 models, with the bits of bitnet.cpp.')
-    .version(VERSION)
-    .exitOverride()
-    // Options behind a sub-command are the sub-command's, also where both have one of that name: `fetch-cpp --version 3.22.1`.
-    .enablePositionalOptions()
-    .configureOutput({
-      writeOut: (text) => {
-        help += text;
-      },
-      writeErr: (text) => io.stderr.write(text),
-      getOutHelpWidth: () => io.columns,
-      getErrHelpWidth: () => io.columns,
-    })
-    .addHelpText('after', `\n${EXIT_CODES_HELP}`);
-  addRunCommand(program, io);
-  addChatCommand(program, io);
-  addLogitsCommand(program, io);
-  addScoreCommand(program, io);
-  const setExitCode = (code: ExitCode): void => {
-    exitCode = code;
-  };
-  addTokenizeCommand(program, io, setExitCode);
-  addInspectCommand(program, io, setExitCode);
-  addCompatCheckCommand(program, io, setExitCode);
-  addCrossvalCommand(program, io, setExitCode);
-  addTraceCommand(program, io);
-  addTraceDiffCommand(program, io, setExitCode);
-  addPreflightCommand(program, io, setExitCode);
-  addSetupCppAutoCommand(program, io);
-  addFetchCppCommand(program, io, setExitCode);
-
+  const program = createProgram(
+    io,
+    (text) => {
+      help += text;
+    },
+    (code) => {
+      exitCode = code;
+    },
+  );
   try {
     await parse(program, argv);
     if (help !== '') await io.stdout.write(help);
