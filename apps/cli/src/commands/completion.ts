@@ -1,8 +1,10 @@
 import { Argument, type Command } from 'commander';
 import { candidatesFor } from '../completion/candidates.ts';
+import { definitionsOf } from '../completion/definitions.ts';
 import { COMPLETION_SCRIPTS, COMPLETION_SHELLS, type CompletionShell } from '../completion/scripts.ts';
 import { EXIT_CODES_HELP } from '../exit-codes.ts';
 import type { Io } from '../io.ts';
+import { writeJson } from '../output.ts';
 
 export function addCompletionCommand(program: Command, io: Io): void {
   program
@@ -22,11 +24,13 @@ Examples:
 ${EXIT_CODES_HELP}`,
     )
     .action((shell: CompletionShell) => io.stdout.write(COMPLETION_SCRIPTS[shell]));
-  // What the scripts ask; for nobody else.
+  // What the scripts ask, and the tool that writes docs/cli.md; for nobody else.
   program
     .command('complete', { hidden: true })
     .argument('[words...]')
-    .action((words: string[]) => {
+    .option('--definitions')
+    .action((words: string[], { definitions }: { readonly definitions?: true }) => {
+      if (definitions) return writeJson(io, definitionsOf(program));
       const { paths, words: candidates } = candidatesFor(program, words);
       const lines = candidates.map(({ word, description }) => `${word}\t${description}\n`);
       return io.stdout.write(`${paths}\n${lines.join('')}`);
