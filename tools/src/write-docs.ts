@@ -21,6 +21,9 @@ const BIN = join(ROOT, 'apps/cli/dist/bin.js');
 /** For a user who has installed bittern; all others begin in a clone. */
 const INSTALLED: ReadonlySet<string> = new Set(['apps/cli/README.md']);
 
+/** Variables on which what commands print depends. */
+const CHANGES_OUTPUT = /^(?:BITNET_|LLAMA_|RAYON_|OMP_|NODE_OPTIONS|XDG_|COLUMNS|npm_|LC_|LANG)/i;
+
 const counts = { documents: 0, run: 0, ci: 0, marked: 0 };
 const started = performance.now();
 const scratch = await mkdtemp(join(tmpdir(), 'bittern-docs-'));
@@ -81,6 +84,7 @@ async function writtenAnew(
     const outcome = outcomeOf.get(command);
     if (outcome === undefined) continue;
     if (command.kind === 'shown') {
+      if (outcome.output.trim() === '') problems.push(`${path}:${command.line}: prints nothing\n$ ${command.text}`);
       const begin = command.line - 1 + command.text.split('\n').length;
       const next = commands[index + 1];
       const end = next !== undefined && next.end === command.end ? next.line - 1 : command.end;
@@ -115,12 +119,13 @@ async function runAll(
   const installed = INSTALLED.has(path);
   if (installed) await prepareExamples(examples);
   const env = {
+    ...Object.fromEntries(Object.entries(process.env).filter(([name]) => !CHANGES_OUTPUT.test(name))),
     PATH: `${installed ? `${join(scratch, 'bin')}:` : ''}${join(ROOT, 'node_modules/.bin')}:${process.env['PATH']}`,
     HOME: home,
     TMPDIR: temporary,
-    LANG: 'C.UTF-8',
-    DO_NOT_TRACK: '1',
-    npm_config_cache: process.env['npm_config_cache'] ?? join(homedir(), '.npm'),
+    // Which registry, and what was downloaded, is the machine's.
+    npm_config_cache: join(homedir(), '.npm'),
+    npm_config_userconfig: join(homedir(), '.npmrc'),
   };
   const folder = installed ? examples : ROOT;
   const outcomes = await runSession(commands.map(({ text }) => text), { folder, scratch: join(own, 'outcomes'), env }); // prettier-ignore

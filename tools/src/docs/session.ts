@@ -16,7 +16,7 @@ export interface SessionOptions {
   readonly folder: string;
   /** For files of the session alone. */
   readonly scratch: string;
-  readonly env: Readonly<Record<string, string>>;
+  readonly env: Readonly<Record<string, string | undefined>>;
 }
 
 /**
