@@ -80,7 +80,7 @@ async function writtenAnew(
   const { outcomes, paths } = await runAll(path, toRun);
   const outcomeOf = new Map<DocumentCommand, Outcome>(toRun.map((command, index) => [command, outcomes[index]!]));
   // From the last on, so that lines keep their numbers.
-  for (const [index, command] of [...commands.entries()].reverse()) {
+  for (const [index, command] of [...commands.entries()].toReversed()) {
     const outcome = outcomeOf.get(command);
     if (outcome === undefined) continue;
     if (command.kind === 'shown') {
@@ -156,8 +156,8 @@ async function difference(path: string, after: string): Promise<string> {
   await mkdir(dirname(file), { recursive: true });
   await writeFile(file, after);
   try {
-    return execFileSync('diff', ['-u', path, file], { cwd: ROOT, encoding: 'utf8' });
+    return execFileSync('git', ['diff', '--no-index', '--no-color', path, file], { cwd: ROOT, encoding: 'utf8' });
   } catch (error) {
-    return (error as { stdout: string }).stdout; // diff ends with 1 where there is a difference
+    return (error as { stdout: string }).stdout; // git ends with 1 where there is a difference
   }
 }

@@ -34,7 +34,7 @@ export async function runSession(commands: readonly string[], options: SessionOp
   );
   const file = join(scratch, 'session.sh');
   await writeFile(file, script.join(''));
-  await run('bash', ['--norc', '--noprofile', file], { cwd: folder, env, timeout: 180_000 });
+  await run('bash', ['--norc', '--noprofile', file], { cwd: folder, env, timeout: 600_000 });
   return Promise.all(
     commands.map(async (_, index) => ({
       output: await readFile(join(scratch, String(index)), 'utf8'),

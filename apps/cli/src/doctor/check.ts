@@ -3,7 +3,7 @@
  * - `gap`: bittern works without it, but slower, or compares with less
  * - `failed`: bittern does not work as it should
  */
-export type CheckStatus = 'ok' | 'gap' | 'failed';
+type CheckStatus = 'ok' | 'gap' | 'failed';
 
 /** What was found out about one part of the machine or the installation. */
 export interface Check {
