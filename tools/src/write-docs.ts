@@ -2,8 +2,10 @@
 // nothing, and fails where a document is out of date or a command fails: `pnpm docs:check`. Paths choose documents.
 //
 // ```console  `$ command` and its output      ```sh  commands that must succeed
-// A block that begins with "# Not run in CI: needs …." is only counted. What CI runs as a step of its own is not run again.
+// A block that begins with "# Not run in CI: needs …." is only counted, and so is one that begins with "# Run in CI by TEST." or
+// is a step of CI by itself.
 import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { homedir, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -43,7 +45,7 @@ try {
   for (const problem of problems) console.error(problem);
   const seconds = Math.round((performance.now() - started) / 1000);
   console.log(
-    `${counts.documents} documents: ${counts.run} commands run, ${counts.ci} steps of CI, ${counts.marked} marked; ${problems.length} problems, ${seconds} s`,
+    `${counts.documents} documents: ${counts.run} commands run, ${counts.ci} in other steps of CI, ${counts.marked} marked; ${problems.length} problems, ${seconds} s`,
   );
   if (problems.length > 0 || counts.run === 0) process.exitCode = 1;
 } finally {
@@ -71,10 +73,15 @@ async function writtenAnew(
   const commands = fencesOf(lines, path).flatMap((fence) =>
     commandsOf(lines, fence, path).map((command) => ({ ...command, end: fence.end })),
   );
-  const toRun = commands.filter(({ kind, text: command }) => kind !== 'marked' && !isRunByCi(command, scripts));
+  const isStep = ({ kind, text: command }: DocumentCommand): boolean =>
+    kind === 'tested' || (kind !== 'marked' && isRunByCi(command, scripts));
+  const toRun = commands.filter((command) => command.kind !== 'marked' && !isStep(command));
+  for (const { line, by } of commands) {
+    if (by !== undefined && !existsSync(join(ROOT, by))) problems.push(`${path}:${line}: there is no test ${by}.`);
+  }
   counts.marked += commands.filter(({ kind }) => kind === 'marked').length;
   counts.run += toRun.length;
-  counts.ci += commands.filter(({ kind, text: command }) => kind !== 'marked' && isRunByCi(command, scripts)).length;
+  counts.ci += commands.filter(isStep).length;
   if (toRun.length === 0) return filled;
 
   const { outcomes, paths } = await runAll(path, toRun);

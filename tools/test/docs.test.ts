@@ -42,6 +42,9 @@ describe('commands of a document', () => {
     expect(commands('```sh', '# Not run in CI: needs a C++ build.', 'make', '```')).toEqual([
       { line: 3, text: 'make', kind: 'marked' },
     ]);
+    expect(commands('```sh', '# Run in CI by tools/test/docs.test.ts.', 'make', '```')).toEqual([
+      { line: 3, text: 'make', kind: 'tested', by: 'tools/test/docs.test.ts' },
+    ]);
     expect(() => commands('```sh', '# Not run, sorry', 'make', '```')).toThrow('a.md:2: write "# Not run in CI: needs');
   });
 

@@ -9,12 +9,17 @@ export interface DocumentCommand {
   /**
    * - `shown`: it is run, and its output stands below it
    * - `run`: it is run, and must succeed
+   * - `tested`: a test runs it, which the document names
    * - `marked`: it is not run, and the document says why
    */
-  readonly kind: 'shown' | 'run' | 'marked';
+  readonly kind: 'shown' | 'run' | 'tested' | 'marked';
+  /** The test. */
+  readonly by?: string;
 }
 
-/** A block begins with this where its commands are not run. */
+/** A block begins with this where a test runs its commands, */
+const TESTED = /^# Run in CI by (\S+)\.$/;
+/** and with this where they are not run. */
 const MARK = /^# Not run in CI: (?:needs|takes) .+\.$/;
 /** What a command begins with, so that none hides in a block of another language. */
 const COMMAND = /^\s*(?:\$ )?(?:bash|bittern|git|node|npm|npx|pnpm|python3?) \S/;
@@ -28,9 +33,13 @@ export function commandsOf(lines: readonly string[], fence: Fence, path: string)
     if (hidden >= 0) throw new Error(`${path}:${begin + hidden + 1}: a command; make the block "sh" or "console".`);
     return [];
   }
+  const by = TESTED.exec(body[0] ?? '')?.[1];
   const isMarked = MARK.test(body[0] ?? '');
-  if (!isMarked && /^# *not run/i.test(body[0] ?? '')) {
-    throw new Error(`${path}:${begin + 1}: write "# Not run in CI: needs …." or "# Not run in CI: takes ….".`);
+  const kind = by !== undefined ? 'tested' : isMarked ? 'marked' : info === 'console' ? 'shown' : 'run';
+  if (by === undefined && !isMarked && /^# *(?:not run|run in)/i.test(body[0] ?? '')) {
+    throw new Error(
+      `${path}:${begin + 1}: write "# Not run in CI: needs ….", "# Not run in CI: takes …." or "# Run in CI by TEST.".`,
+    );
   }
   const commands: DocumentCommand[] = [];
   for (let index = 0; index < body.length; index++) {
@@ -39,7 +48,7 @@ export function commandsOf(lines: readonly string[], fence: Fence, path: string)
     const line = begin + index + 1;
     let text = info === 'console' ? first.slice(2) : first;
     while (text.endsWith('\\') && index + 1 < body.length) text += `\n${body[++index]!}`;
-    commands.push({ line, text, kind: isMarked ? 'marked' : info === 'console' ? 'shown' : 'run' });
+    commands.push({ line, text, kind, ...(by !== undefined && { by }) });
   }
   if (commands.length === 0) throw new Error(`${path}:${begin}: a block of commands without a command.`);
   return commands;

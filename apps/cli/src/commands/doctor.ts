@@ -44,9 +44,11 @@ ${EXIT_CODES_HELP}`,
 }
 
 async function checkAll(full: boolean, io: Io): Promise<Check[]> {
+  const runtime = checkRuntime(io);
+  if (runtime.status === 'failed') return [runtime]; // its errors would only hide that
   using progress = new ProgressLine(io);
   return [
-    checkRuntime(io),
+    runtime,
     checkEnvironment(io),
     checkMemory(),
     ...(await checkVariants(full, progress, io)),

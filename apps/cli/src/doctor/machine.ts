@@ -17,7 +17,8 @@ export function checkRuntime({ env }: Io): Check {
     `flags: ${flags.length === 0 ? 'none' : flags.join(' ')}`,
   ];
   const name = 'runtime';
-  if (!(major >= OLDEST_NODE)) return { name, status: 'failed', found, next: `Install Node ${OLDEST_NODE} or newer.` };
+  if (!(major >= OLDEST_NODE))
+    return { name, status: 'failed', found, next: `Install Node ${OLDEST_NODE} or newer. Nothing else was tried.` };
   if (major >= FASTEST_NODE) return { name, status: 'ok', found };
   return { name, status: 'gap', found, next: `Node ${FASTEST_NODE} or newer runs ternary products faster on x64.` };
 }
