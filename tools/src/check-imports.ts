@@ -17,6 +17,8 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   '@bittern/tokenizer': [],
   '@bittern/kernels': [],
   '@bittern/crossval': [],
+  '@bittern/measure': [],
+  '@bittern/receipts': [],
   '@bittern/storyteller': [],
   // Only for the container; it decodes weights itself (docs/decisions/2026-11-23-bridge-gguf.md).
   '@bittern/cpp-bridge': ['@bittern/gguf-parser'],

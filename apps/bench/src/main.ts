@@ -1,9 +1,12 @@
 import { Command, CommanderError } from 'commander';
+import { addCompareCommand } from './cases/compare.ts';
 import { addDecodeCommand } from './cases/decode.ts';
 import { addGgufCommand } from './cases/gguf.ts';
 import { addKernelsCommand } from './cases/kernels.ts';
 import { addLimitsCommand } from './cases/limits.ts';
 import { addLoadCommand } from './cases/load.ts';
+import { addOverheadCommand } from './cases/overhead.ts';
+import { addPageCommand } from './cases/page.ts';
 import { addPrefillCommand } from './cases/prefill.ts';
 import { addTokenizerCommand } from './cases/tokenizer.ts';
 import { VERSION } from './environment.ts';
@@ -18,6 +21,7 @@ import type { Io } from './io.ts';
  */
 export async function main(argv: readonly string[], io: Io): Promise<ExitCode> {
   let help = '';
+  let exitCode: ExitCode = EXIT_CODES.success;
   const program = new Command('bittern-bench')
     .description("Measures Bittern's speed and memory, and this machine's limits beside them.")
     .version(VERSION)
@@ -38,11 +42,17 @@ export async function main(argv: readonly string[], io: Io): Promise<ExitCode> {
   addGgufCommand(program, io);
   addTokenizerCommand(program, io);
   addLimitsCommand(program, io);
+  const setExitCode = (code: ExitCode): void => {
+    exitCode = code;
+  };
+  addOverheadCommand(program, io, setExitCode);
+  addCompareCommand(program, io, setExitCode);
+  addPageCommand(program, io);
 
   try {
     await parse(program, argv);
     if (help !== '') await io.stdout.write(help);
-    return EXIT_CODES.success;
+    return exitCode;
   } catch (error) {
     const code = exitCodeOf(error, io.signal);
     if (code === EXIT_CODES.interrupted) io.stderr.write('\nbittern-bench: interrupted\n');

@@ -1,12 +1,18 @@
 import type { KernelCounter } from '@bittern/kernels';
+import { interleave, Limits, median, summarize, type Turn } from '@bittern/measure';
 import { sumOf } from './counted.ts';
 import type { CommonOptions, MachineOptions } from './options.ts';
 import { environment } from './environment.ts';
-import { interleave, type Turn } from './interleave.ts';
 import type { Io } from './io.ts';
-import { Limits } from './limits.ts';
-import { type BenchDocument, type LimitName, type LimitsRow, noiseOf, type ResultRow, textOf } from './report.ts';
-import { median, summarize } from './statistics.ts';
+import {
+  type BenchDocument,
+  type LimitName,
+  type LimitsRow,
+  markdownOf,
+  noiseOf,
+  type ResultRow,
+  textOf,
+} from './report.ts';
 
 /** Something whose speed is measured. */
 export interface Subject {
@@ -74,12 +80,13 @@ export async function takeTurns(turns: readonly Turn[], options: CommonOptions, 
 
 export async function print(
   document: Omit<BenchDocument, 'environment' | 'noise'>,
-  { json }: CommonOptions,
+  { json, markdown }: CommonOptions,
   io: Io,
 ): Promise<void> {
   const noise = document.limits.length > 0 ? { noise: noiseOf(document.limits) } : {};
   const complete: BenchDocument = { ...document, ...noise, environment: environment() };
-  await io.stdout.write(json ? `${JSON.stringify(complete)}\n` : textOf(complete));
+  const text = markdown ? markdownOf(complete) : textOf(complete);
+  await io.stdout.write(json ? `${JSON.stringify(complete)}\n` : text);
 }
 
 class LimitsRecording implements Turn {

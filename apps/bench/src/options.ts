@@ -8,6 +8,7 @@ export interface CommonOptions {
   readonly repeats: number;
   readonly warmup: number;
   readonly json?: true;
+  readonly markdown?: true;
 }
 
 /** What those have that run kernels, with the machine's limits beside them. */
@@ -29,6 +30,7 @@ export function commonOptions(defaults: { readonly repeats: number; readonly war
     new Option('--repeats <count>', 'samples of each').default(defaults.repeats).argParser(positive),
     new Option('--warmup <count>', 'rounds before, which do not count').default(defaults.warmup).argParser(wholeNumber),
     new Option('--json', 'print one JSON document, raw samples included'),
+    new Option('--markdown', 'print Markdown').conflicts('json'),
   ];
 }
 

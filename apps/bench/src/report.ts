@@ -1,6 +1,7 @@
 import type { KernelCounter } from '@bittern/kernels';
+import type { Summary } from '@bittern/measure';
+import { markdownTable, table } from './table.ts';
 import type { Environment } from './environment.ts';
-import type { Summary } from './statistics.ts';
 
 /** What the machine can give, at a number of threads, measured in the same run. */
 export interface LimitsRow {
@@ -41,6 +42,15 @@ export interface ResultRow {
   readonly addedMemoryBytes?: Summary;
 }
 
+/** How much longer one thing takes than another, in rounds of both. */
+export interface RatioRow {
+  readonly name: string;
+  /** The median, and between which numbers it is with 95 %; null where the rounds are too few to tell. */
+  readonly ratio: number;
+  readonly low: number | null;
+  readonly high: number | null;
+}
+
 export function noiseOf(limits: readonly LimitsRow[]): number {
   const spread = ({ p10, p90, median }: Summary): number => (p90 - p10) / median;
   return Math.max(...limits.flatMap(({ readMs, int8Ms }) => [spread(readMs), spread(int8Ms)]));
@@ -55,28 +65,54 @@ export interface BenchDocument {
   /** How much the limits vary: the widest p10 to p90, as a part of its median. Undefined where none was measured. */
   readonly noise?: number;
   readonly results: readonly ResultRow[];
+  readonly ratios?: readonly RatioRow[];
 }
 
-export function textOf({ command, environment: e, settings, limits, results }: BenchDocument): string {
-  const told = Object.entries(settings)
-    .filter(([, value]) => value !== undefined)
-    .map(([key, value]) => `${key} ${String(value)}`);
+export function textOf(document: BenchDocument): string {
+  const { command, limits, results, ratios = [] } = document;
   return [
-    `${command}: ${told.join(', ')}\n${e.cpu}, ${e.cores} cores, load average ${e.loadAverage.toFixed(1)}; Node ${e.node}, V8 ${e.v8} ${e.flags.join(' ')}\n`,
-    ...(limits.length > 0 ? [limitsTable(limits)] : []),
-    ...(results.length > 0 ? [resultsTable(results)] : []),
+    `${command}: ${settingsOf(document)}\n${machineOf(document)}\n`,
+    ...(limits.length > 0 ? [`${table(limitsRows(limits))}${noiseLine(limits)}\n`] : []),
+    ...(results.length > 0 ? [table(resultsRows(results))] : []),
+    ...(ratios.length > 0 ? [table(ratioRows(ratios))] : []),
   ].join('\n');
 }
 
-function limitsTable(limits: readonly LimitsRow[]): string {
-  const rows = table([
+/** The same as a section of a page. */
+export function markdownOf(document: BenchDocument): string {
+  const { command, environment, limits, results, ratios = [] } = document;
+  return [
+    `## ${command}\n`,
+    `${environment.date.slice(0, 10)}, ${machineOf(document)}\n\n${settingsOf(document)}\n`,
+    ...(results.length > 0 ? [markdownTable(resultsRows(results))] : []),
+    ...(ratios.length > 0 ? [markdownTable(ratioRows(ratios))] : []),
+    ...(limits.length > 0 ? [`${markdownTable(limitsRows(limits))}\n${noiseLine(limits)}\n`] : []),
+  ].join('\n');
+}
+
+function settingsOf({ settings }: BenchDocument): string {
+  return Object.entries(settings)
+    .filter(([, value]) => value !== undefined)
+    .map(([key, value]) => `${key} ${String(value)}`)
+    .join(', ');
+}
+
+function machineOf({ environment: e }: BenchDocument): string {
+  return `${e.cpu}, ${e.cores} cores, load average ${e.loadAverage.toFixed(1)}; Node ${e.node}, V8 ${e.v8} ${e.flags.join(' ')}`;
+}
+
+function noiseLine(limits: readonly LimitsRow[]): string {
+  return `They vary by ${(100 * noiseOf(limits)).toFixed(0)} %: no difference below that counts.`;
+}
+
+function limitsRows(limits: readonly LimitsRow[]): string[][] {
+  return [
     ['limit of the machine', 'threads', 'rate', 'p10 to p90'],
     ...limits.flatMap(({ threads, bufferBytes, readMs, readGigabytesPerSecond, int8Ms, int8Gops, int8Form }) => [
       ['memory read', String(threads), `${figure(readGigabytesPerSecond)} GB/s`, rateSpread(bufferBytes / 1e6, readMs)],
       [`int8 dot (${int8Form})`, String(threads), `${figure(int8Gops)} GOPS`, rateSpread(1000, int8Ms)],
     ]),
-  ]);
-  return `${rows}They vary by ${(100 * noiseOf(limits)).toFixed(0)} %: no difference below that counts.\n`;
+  ];
 }
 
 type Column = readonly [title: string, cell: (row: ResultRow) => string | undefined];
@@ -97,25 +133,17 @@ const COLUMNS: readonly Column[] = [
 ];
 
 /** Columns that no row fills are left out. */
-function resultsTable(results: readonly ResultRow[]): string {
+function resultsRows(results: readonly ResultRow[]): string[][] {
   const columns = COLUMNS.filter(([, cell]) => results.some((row) => cell(row)));
-  return table([columns.map(([title]) => title), ...results.map((row) => columns.map(([, cell]) => cell(row) ?? ''))]);
+  return [columns.map(([title]) => title), ...results.map((row) => columns.map(([, cell]) => cell(row) ?? ''))];
 }
 
-function table(rows: readonly (readonly string[])[]): string {
-  const widths: number[] = [];
-  for (const row of rows) {
-    for (const [column, cell] of row.entries()) widths[column] = Math.max(widths[column] ?? 0, cell.length);
-  }
-  return rows
-    .map(
-      (row) =>
-        `${row
-          .map((cell, i) => cell.padEnd(widths[i]!))
-          .join('  ')
-          .trimEnd()}\n`,
-    )
-    .join('');
+function ratioRows(ratios: readonly RatioRow[]): string[][] {
+  const known = (value: number | null): string => value?.toFixed(4) ?? 'not known';
+  return [
+    ['costs', 'times as long', '95 % between'],
+    ...ratios.map(({ name, ratio, low, high }) => [name, known(ratio), `${known(low)} and ${known(high)}`]),
+  ];
 }
 
 /** The slow end first, as that of the median's rate. */

@@ -211,3 +211,22 @@ describe('text', () => {
     expect(stdout).toMatch(/\ndecode +after 128 tokens +2 .* [\d.]+ read\n/);
   });
 });
+
+test('overhead: the same ids without counting, in rounds of all', async () => {
+  const argv = ['overhead', ...TINY, ...cache, '--threads', '1', '--buffer', '1', '--prompt', '4', '--steps', '2'];
+  const { code, stdout } = await bench([...argv, '--repeats', '8', '--warmup', '1', '--most', '1000000', '--json']);
+  expect(code).toBe(0);
+  const { results, ratios } = JSON.parse(stdout) as BenchDocument;
+  expect(results.map(({ detail, counters }) => [detail, counters !== undefined])).toEqual([
+    ['after 4 tokens, not counting', false],
+    ['after 4 tokens, counting', true],
+    ['after 4 tokens, counting and timing', true],
+  ]);
+  const figures = { ratio: expect.any(Number), low: expect.any(Number), high: expect.any(Number) };
+  expect(ratios).toEqual([
+    { name: 'counters', ...figures },
+    { name: 'counters and receipt', ...figures },
+  ]);
+  const few = await bench([...argv, '--repeats', '2', '--warmup', '0', '--most', '1000000']);
+  expect(few).toMatchObject({ code: 1, stderr: expect.stringContaining('it was not shown') });
+});

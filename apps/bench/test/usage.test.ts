@@ -2,12 +2,12 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { bench, temporaryFolder } from './support.ts';
 
-const COMMANDS = ['kernels', 'decode', 'prefill', 'load', 'gguf', 'tokenizer', 'limits'];
+const COMMANDS = ['kernels', 'decode', 'prefill', 'load', 'gguf', 'tokenizer', 'limits', 'compare', 'page'];
 
 test.each(COMMANDS)('%s --help has examples and exit codes', async (command) => {
   const { code, stdout, stderr } = await bench([command, '--help']);
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-  expect(stdout).toMatch(new RegExp(`Examples:\n  bittern-bench ${command}`));
+  expect(stdout).toMatch(new RegExp(`Examples:\n(?:  bittern-bench .*\n)*  bittern-bench ${command}`));
   expect(stdout).toContain('130  interrupted');
 });
 

@@ -1,4 +1,5 @@
 import { Command, CommanderError } from 'commander';
+import { addBenchmarkCommand } from './commands/benchmark.ts';
 import { addChatCommand } from './commands/chat.ts';
 import { addCompatCheckCommand } from './commands/compat-check.ts';
 import { addCompletionCommand } from './commands/completion.ts';
@@ -14,6 +15,7 @@ import { addSetupCppAutoCommand } from './commands/setup-cpp-auto.ts';
 import { addTokenizeCommand } from './commands/tokenize.ts';
 import { addTraceCommand } from './commands/trace.ts';
 import { addTraceDiffCommand } from './commands/trace-diff.ts';
+import { addVerifyReceiptCommand } from './commands/verify-receipt.ts';
 import { codeOf, messageOf } from './errors.ts';
 import { EXIT_CODES, EXIT_CODES_HELP, type ExitCode, exitCodeOf } from './exit-codes.ts';
 import type { Io } from './io.ts';
@@ -62,6 +64,8 @@ ${EXIT_CODES_HELP}`,
   addInspectCommand(program, io, setExitCode);
   addCompatCheckCommand(program, io, setExitCode);
   addCrossvalCommand(program, io, setExitCode);
+  addBenchmarkCommand(program, io);
+  addVerifyReceiptCommand(program, io, setExitCode);
   addTraceCommand(program, io);
   addTraceDiffCommand(program, io, setExitCode);
   addPreflightCommand(program, io, setExitCode);

@@ -11,6 +11,7 @@ import {
 } from '@bittern/engine';
 import { type GgufDialectName, type GgufFile, type GgufSource, openGguf, openUrl } from '@bittern/gguf-parser';
 import { openFile } from '@bittern/gguf-parser/node';
+import type { KernelVariant } from '@bittern/kernels';
 import { readEnvironment } from './environment.ts';
 import { inFile, UnusableFileError, UsageError } from './errors.ts';
 import type { Io } from './io.ts';
@@ -27,6 +28,8 @@ export interface LoadOptions {
   readonly threads?: number | 'auto';
   /** Default `exact`. */
   readonly head?: HeadKind;
+  /** Default `auto`. */
+  readonly kernels?: KernelVariant | 'auto';
 }
 
 /** A GGUF file that is open: its header is read, tensors are not. */
@@ -83,7 +86,7 @@ export async function openModelFile(path: string, io: Io): Promise<ModelFile> {
   const file = await openGgufFile(path, io);
   return {
     ...file,
-    async load(numerics, { layout, tl1Tiling, tl1Kernel, threads, head = 'exact' }, tokenizer) {
+    async load(numerics, { layout, tl1Tiling, tl1Kernel, threads, head = 'exact', kernels = 'auto' }, tokenizer) {
       const tilings = await readTl1Tiling(tl1Tiling);
       using progress = new ProgressLine(io);
       try {
@@ -94,6 +97,7 @@ export async function openModelFile(path: string, io: Io): Promise<ModelFile> {
           tl1Kernel,
           threads: threads ?? readEnvironment(io).threads ?? 'auto',
           head,
+          kernels,
           revectorize: true, // on Node 24 and newer, if its self-test passes
           ...(tokenizer && { tokenizer }),
           signal,

@@ -1,5 +1,6 @@
 import { EVALUATION_MODES, HEAD_KINDS, I2S_LAYOUTS, NUMERICS, TL1_KERNELS } from '@bittern/engine';
 import type { GgufDialectName } from '@bittern/gguf-parser';
+import { KERNEL_VARIANTS } from '@bittern/kernels';
 import { preTokenizerNames, TEMPLATE_IDS } from '@bittern/tokenizer';
 import { InvalidArgumentError, Option } from 'commander';
 import { MOST_THREADS } from './environment.ts';
@@ -49,6 +50,11 @@ export function headOption(): Option {
   return new Option('--head <head>', description).choices([...HEAD_KINDS]).default('exact');
 }
 
+export function kernelsOption(): Option {
+  const description = 'which kernels run; results do not depend on it';
+  return new Option('--kernels <variant>', description).choices(['auto', ...KERNEL_VARIANTS]).default('auto');
+}
+
 export function tokenizerOption(): Option {
   const description = "tokenizer.json or GGUF file whose tokenizer is used (default: the model's, else beside it)";
   return new Option('--tokenizer <file>', description);
@@ -83,6 +89,12 @@ export function wholeNumber(text: string): number {
   if (!/^\d+$/.test(text) || !Number.isSafeInteger(value)) {
     throw new InvalidArgumentError('It must be a whole number from 0 up.');
   }
+  return value;
+}
+
+export function positiveNumber(text: string): number {
+  const value = wholeNumber(text);
+  if (value < 1) throw new InvalidArgumentError('It must be a whole number from 1 up.');
   return value;
 }
 

@@ -87,28 +87,61 @@ function plainSums16(row: usize, end: usize, vector: usize, out: usize): void {
 }
 
 /**
- * Plain dot products of rows of queries with cells of keys.
+ * Adds the products of the columns from `begin` to `end`, both in bytes, to four plain dot products `totals`: one by one, in
+ * f64.
  *
- * @param keys - f32 [cells, headDim] of f16 values; cells a multiple of 4, headDim of 4 * lanes
- * @param queries - f32 [rows, headDim] of f16 values
- * @param out - f32 [rows, cells]; outStride in bytes
+ * @param lines - f32 [4, ...] of f16 values; `stride` in bytes
+ */
+function addColumns(totals: v128, lines: usize, stride: usize, vector: usize, begin: usize, end: usize): v128 {
+  let low = f64x2.promote_low_f32x4(totals), high = f64x2.promote_low_f32x4(i64x2.shuffle(totals, totals, 1, 1));
+  for (let i = begin; i < end; i += 16) {
+    const a = v128.load(lines + i), b = v128.load(lines + stride + i);
+    const c = v128.load(lines + 2 * stride + i), d = v128.load(lines + 3 * stride + i);
+    const ab = i32x4.shuffle(a, b, 0, 4, 1, 5), AB = i32x4.shuffle(a, b, 2, 6, 3, 7);
+    const cd = i32x4.shuffle(c, d, 0, 4, 1, 5), CD = i32x4.shuffle(c, d, 2, 6, 3, 7);
+    const v = v128.load(vector + i);
+    let products = f32x4.mul(i64x2.shuffle(ab, cd, 0, 2), i32x4.shuffle(v, v, 0, 0, 0, 0)); // exact
+    low = f64x2.add(low, f64x2.promote_low_f32x4(products));
+    high = f64x2.add(high, f64x2.promote_low_f32x4(i64x2.shuffle(products, products, 1, 1)));
+    products = f32x4.mul(i64x2.shuffle(ab, cd, 1, 3), i32x4.shuffle(v, v, 1, 1, 1, 1));
+    low = f64x2.add(low, f64x2.promote_low_f32x4(products));
+    high = f64x2.add(high, f64x2.promote_low_f32x4(i64x2.shuffle(products, products, 1, 1)));
+    products = f32x4.mul(i64x2.shuffle(AB, CD, 0, 2), i32x4.shuffle(v, v, 2, 2, 2, 2));
+    low = f64x2.add(low, f64x2.promote_low_f32x4(products));
+    high = f64x2.add(high, f64x2.promote_low_f32x4(i64x2.shuffle(products, products, 1, 1)));
+    products = f32x4.mul(i64x2.shuffle(AB, CD, 1, 3), i32x4.shuffle(v, v, 3, 3, 3, 3));
+    low = f64x2.add(low, f64x2.promote_low_f32x4(products));
+    high = f64x2.add(high, f64x2.promote_low_f32x4(i64x2.shuffle(products, products, 1, 1)));
+  }
+  return i64x2.shuffle(f32x4.demote_f64x2_zero(low), f32x4.demote_f64x2_zero(high), 0, 2);
+}
+
+/**
+ * Plain dot products of rows with lines: scores of keys, or of one row, which rounds its probabilities, sums of values.
+ *
+ * @param lines - f32 [count, width] of f16 values; count and width multiples of 4
+ * @param rows - f32 [rowCount, width] of f16 values
+ * @param out - f32 [rowCount, count]; outStride in bytes
  * @param sums - 128 bytes
  */
-export function scoreTile(
-  keys: usize, cells: i32, queries: usize, rows: i32, headDim: i32, lanes: i32, out: usize, outStride: usize, sums: usize,
+export function plainTile(
+  lines: usize, count: i32, rows: usize, rowCount: i32, width: i32, lanes: i32, out: usize, outStride: usize, sums: usize,
 ): void {
-  const bytes = <usize>headDim << 2;
-  for (let cell = 0; cell < cells; cell += 4, keys += 4 * bytes, out += 16) {
-    let query = queries, to = out;
-    for (let row = 0; row < rows; row++, query += bytes, to += outStride) {
-      let key = keys;
+  const stride = <usize>width << 2;
+  const full = <usize>(width & (lanes == 16 ? ~63 : ~31)) << 2;
+  for (let first = 0; first < count; first += 4, lines += 4 * stride, out += 16) {
+    let row = rows, to = out;
+    for (let r = 0; r < rowCount; r++, row += stride, to += outStride) {
+      let line = lines;
+      let totals: v128;
       if (lanes == 16) {
-        for (let s = sums, end = sums + 128; s < end; s += 32, key += bytes) plainSums16(key, key + bytes, query, s);
-        v128.store(to, finish4(sums, false));
+        for (let s = sums, end = sums + 128; s < end; s += 32, line += stride) plainSums16(line, line + full, row, s);
+        totals = finish4(sums, false);
       } else {
-        for (let s = sums, end = sums + 128; s < end; s += 32, key += bytes) plainSums8(key, key + bytes, query, s);
-        v128.store(to, finish4(sums, true));
+        for (let s = sums, end = sums + 128; s < end; s += 32, line += stride) plainSums8(line, line + full, row, s);
+        totals = finish4(sums, true);
       }
+      v128.store(to, full < stride ? addColumns(totals, lines, stride, row, full, stride) : totals);
     }
   }
 }

@@ -1,8 +1,8 @@
 // Causal attention over an f16 key/value cache: see `storeKeysValues` and `attention` in src/contract.ts.
 import { exp4 } from './exp';
-import { scoreTile, sumValuesTile } from './attention-tiles';
-import { blasRow, dotF16, f16Gemv, findNonFiniteF16, roundToF16, widenF16 } from './f16-matmul';
-import { halve4, narrowF16x4, storeF16x4 } from './lanes';
+import { plainTile, sumValuesTile } from './attention-tiles';
+import { blasRow, dotF16, roundToF16, widenF16 } from './f16-matmul';
+import { F16_SCALE, halve4, loadScaledF16x4, narrowF16x4, roundToF16x4, storeF16x4 } from './lanes';
 
 /** Rows of q whose scores are computed together: with 512 cells they stay in a first-level cache. */
 const TILE_ROWS: i32 = 8;
@@ -87,30 +87,72 @@ function widenRows(matrix: usize, rows: i32, width: i32, rowStride: i32, out: us
   }
 }
 
+/** Whether f16 [rows, width] of a matrix with `rowStride` columns are all finite; width a multiple of 16. */
 // @ts-ignore: decorator
 @inline
 function allFinite(matrix: usize, rows: i32, width: i32, rowStride: i32): bool {
+  const magnitude = i16x8.splat(0x7fff);
+  let a = i16x8.splat(0), b = i16x8.splat(0); // the largest, in the order of their bits
   for (let row = 0; row < rows; row++) {
-    if (findNonFiniteF16(matrix + ((<usize>row * rowStride) << 1), width) >= 0) return false;
+    let p = matrix + ((<usize>row * rowStride) << 1);
+    for (const end = p + (<usize>width << 1); p < end; p += 32) {
+      a = i16x8.max_u(a, v128.and(v128.load(p), magnitude));
+      b = i16x8.max_u(b, v128.and(v128.load(p, 16), magnitude));
+    }
   }
-  return true;
+  return !v128.any_true(i16x8.ge_u(i16x8.max_u(a, b), i16x8.splat(0x7c00)));
 }
 
-/** One row of one head over a finite cache: both products are plain ones, straight from f16. */
+// One row's products are made from f16 as it is read: 2^112 too small, which is three operations of four values, and by
+// vectors that are as much too large. Products of f16 values are exact either way.
+
+/** Finite f16 [rows, width] of a matrix with `rowStride` columns -> f32 [rows, width], times 2^-112. */
+// @ts-ignore: decorator
+@inline
+function widenScaled(matrix: usize, rows: i32, width: i32, rowStride: i32, out: usize): void {
+  for (let row = 0; row < rows; row++) {
+    let from = matrix + ((<usize>row * rowStride) << 1);
+    for (const end = out + (<usize>width << 2); out < end; from += 16, out += 32) {
+      v128.store(out, loadScaledF16x4(from));
+      v128.store(out, loadScaledF16x4(from + 8), 16);
+    }
+  }
+}
+
+/** f32 [count] -> the nearest f16 values times 2^112. */
+// @ts-ignore: decorator
+@inline
+function roundScaled(from: usize, count: i32, out: usize): void {
+  const scale = f32x4.splat(F16_SCALE);
+  for (const end = from + (<usize>count << 2); from < end; from += 16, out += 16) {
+    v128.store(out, f32x4.mul(roundToF16x4(v128.load(from)), scale));
+  }
+}
+
+/**
+ * One row of `heads` query heads over a kv head's finite cache. All are f32 in scratch: `block` of max(32 * headDim, 4 * cells),
+ * `queries` [heads, headDim], `tile` [heads, cells], and 128 bytes of `sums`.
+ */
 function attendOneRow(
-  query: usize, keys: usize, values: usize, headDim: i32, cacheCells: i32, cells: i32, visible: i32, scale: f32,
-  lanes: i32, out: usize, scores: usize, probabilities: usize, scratch: usize,
+  query: usize, heads: i32, keys: usize, values: usize, headDim: i32, cacheCells: i32, cells: i32, visible: i32, scale: f32,
+  lanes: i32, out: usize, scores: usize, probabilities: usize, block: usize, queries: usize, tile: usize, sums: usize,
 ): void {
-  const rounded = scratch; // [headDim]
-  const p = rounded + (<usize>headDim << 2); // [cells]
-  const products = p + (<usize>cells << 2); // scratch of f16Gemv
-  roundToF16(query, headDim, rounded);
-  const kq = scores ? scores : p;
-  f16Gemv(keys, 0, cells, headDim, headDim, rounded, kq, lanes, products);
-  softmax(kq, cells, visible, scale, lanes, p);
-  if (probabilities) memory.copy(probabilities, p, <usize>cells << 2);
-  roundToF16(p, cells, p);
-  f16Gemv(values, 0, headDim, cells, cacheCells, p, out, lanes, products);
+  const headBytes = <usize>headDim << 2, cellsBytes = <usize>cells << 2;
+  const kq = scores ? scores : tile;
+  roundScaled(query, heads * headDim, queries);
+  for (let cell = 0; cell < cells; cell += 32) {
+    widenScaled(keys + ((<usize>cell * headDim) << 1), 1, 32 * headDim, 0, block);
+    plainTile(block, 32, queries, heads, headDim, lanes, kq + (<usize>cell << 2), cellsBytes, sums);
+  }
+  for (let h: usize = 0; h < <usize>heads; h++) {
+    softmax(kq + h * cellsBytes, cells, visible, scale, lanes, tile + h * cellsBytes);
+  }
+  if (probabilities) memory.copy(probabilities, tile, <usize>heads * cellsBytes);
+  roundScaled(tile, heads * cells, tile);
+  for (let d = 0; d < headDim; d += 4) {
+    widenScaled(values + ((<usize>d * cacheCells) << 1), 4, cells, cacheCells, block);
+    plainTile(block, 4, tile, heads, cells, lanes, out + (<usize>d << 2), headBytes, sums);
+  }
 }
 
 export function attention(
@@ -143,10 +185,12 @@ export function attention(
     const tap = <usize>head * count * cellsBytes;
     const headQ = q + <usize>head * headBytes, headOut = out + <usize>head * headBytes;
     if (count == 1 && finite) {
+      const rows = min(min(headEnd, (kvHead + 1) * group) - head, TILE_ROWS);
       attendOneRow(
-        headQ, cachedKeys, cachedValues, headDim, cacheCells, cells, position + 1, scale, lanes, headOut,
-        scores ? scores + tap : 0, probabilities ? probabilities + tap : 0, scratch,
+        headQ, rows, cachedKeys, cachedValues, headDim, cacheCells, cells, position + 1, scale, lanes, headOut,
+        scores ? scores + tap : 0, probabilities ? probabilities + tap : 0, keys, queries, tile, sums,
       );
+      head += rows - 1;
       continue;
     }
     for (let row = 0; row < count; row += TILE_ROWS) {
@@ -165,16 +209,7 @@ export function attention(
         }
       } else {
         for (let r = 0; r < rows; r++, query += rowBytes) roundToF16(query, headDim, queries + <usize>r * headBytes);
-        if (headDim % (4 * lanes) == 0) {
-          scoreTile(keys, seen, queries, rows, headDim, lanes, kq, cellsBytes, sums);
-        } else {
-          for (let r = 0; r < rows; r++) {
-            const rounded = queries + <usize>r * headBytes;
-            for (let cell: usize = 0; cell < <usize>seen; cell++) {
-              store<f32>(kq + <usize>r * cellsBytes + (cell << 2), dotF16(keys + cell * headBytes, rounded, headDim, lanes));
-            }
-          }
-        }
+        plainTile(keys, seen, queries, rows, headDim, lanes, kq, cellsBytes, sums);
       }
       for (let r = 0; r < rows; r++) {
         const line = <usize>r * cellsBytes;

@@ -15,13 +15,25 @@ const BYTES: usize = 24;
 const NANOSECONDS: usize = 32;
 
 let counters: usize = 0; // this thread's table
-let calls: u64 = 1; // that this thread counts for a call: 1 on the first thread, 0 on the others, which do shares of it
+let isFirst: bool = true; // of the team's threads
+let calls: u64 = 1; // that this thread counts for its share of a call: each call counts with one of them
 let timed: bool = false; // calls one by one, by the clock
 
 /** Where this thread counts, and whether it is the first, which counts calls. Before anything else is called. */
 export function useCounters(table: usize, first: bool): void {
   counters = table;
-  calls = first ? 1 : 0;
+  isFirst = first;
+  countCall(first);
+}
+
+/** Whether the shares of calls that follow count as calls. */
+export function countCall(counts: bool): void {
+  calls = counts ? 1 : 0;
+}
+
+/** As it is unless {@link countCall} says otherwise: the first thread's shares count. */
+export function countFirstThread(): void {
+  countCall(isFirst);
 }
 
 /** Whether each call reads the clock. Within a program it is read at the barriers instead: see `runProgram`. */

@@ -132,6 +132,10 @@ export function i2sGemmWide(
   const pair = <usize>width >> 1; // bytes of a row pair
   const totals = scratch + 6 * <usize>width; // 12 sums of 8 i32, and room for what finish4 reads behind them
   const even = count & ~1;
+  const weightsEnd = weights + ((<usize>rowEnd * width) >> 2);
+  const tile: usize = 3 * pair;
+  const step: usize = (2 * tile / <usize>count + 63) & ~63; // of the next tile's bytes, with each two tokens
+  let touched = 0;
   let row = rowBegin;
   for (; row + 6 <= rowEnd && row + 8 != rowEnd; row += 6) {
     // Unpack six rows once: 32 columns of row 0, of row 1, and so on.
@@ -144,7 +148,10 @@ export function i2sGemmWide(
       unpackBlock(from + 2 * pair, to + 128);
       unpackBlock(from + 2 * pair + 32, to + 160);
     }
-    for (let index = 0; index < even; index += 2) {
+    let next = weights + ((<usize>row * width) >> 2) + tile;
+    const nextEnd = min(next + tile, weightsEnd);
+    for (let index = 0; index < even; index += 2, next += step) {
+      touched |= touch(next, min(next + step, nextEnd));
       let a0 = i32x4.splat(0), A0 = i32x4.splat(0), a1 = i32x4.splat(0), A1 = i32x4.splat(0);
       let a2 = i32x4.splat(0), A2 = i32x4.splat(0), a3 = i32x4.splat(0), A3 = i32x4.splat(0);
       let a4 = i32x4.splat(0), A4 = i32x4.splat(0), a5 = i32x4.splat(0), A5 = i32x4.splat(0);
@@ -221,6 +228,7 @@ export function i2sGemmWide(
       finish6(totals + 192, load<i32>(sums + at, 4), load<f32>(scales + at, 4), weightScale, target + (<usize>outStride << 2));
     }
   }
+  store<i32>(totals, touched);
   if (even < count) {
     const at = <usize>even << 2;
     const target = out + ((<usize>even * outStride) << 2);

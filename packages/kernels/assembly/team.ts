@@ -7,7 +7,7 @@ import {
   reluSquaredGate, rescoreCandidates, rmsNorm, ropeNeox, ropeNorm, roundToBf16, roundToF16, screenRows,
   selectCandidates, siluGate, storeKeysValues, storeKeysValuesF32, tl1Gemv, tq2_0Gemm, widenF16,
 } from './counted';
-import { addTime, callsAreTimed, clock, timeCalls } from './counters';
+import { addTime, callsAreTimed, clock, countCall, countFirstThread, timeCalls } from './counters';
 
 // Shared words, by their byte offset from `team`; those that are written often have a cache line of their own.
 const EPOCH: usize = 0; // counts programs
@@ -21,9 +21,17 @@ const EPOCH_SLEEPERS: usize = 28;
 const ARRIVED: usize = 64;
 const GENERATION: usize = 128; // counts barriers
 const BARRIER_SLEEPERS: usize = 192;
+const TAKEN: usize = 256; // rows of this step's matrix that threads have taken
 
-/** Tens of microseconds: longer than a fair share of work lasts, shorter than a time slice. */
-const SPINS: i32 = 20_000;
+/**
+ * For how many looks a thread waits before it sleeps. To sleep and be woken costs as much as several of the small operations
+ * between two products, so where every thread has a core, it pays to look for longer than shares of a product differ: some
+ * hundred microseconds. Where threads wait for each other's core, each look delays what is waited for.
+ */
+const MOST_LOOKS_AWAKE: i32 = 200_000;
+const FEWEST_LOOKS_AWAKE: i32 = 4_000;
+/** Between the two: this thread learns it from how its waits end. */
+let looksAwake = MOST_LOOKS_AWAKE;
 
 /**
  * A thread that does not arrive for a minute is lost: a share of one kernel call takes far less, the longest (attention
@@ -37,7 +45,12 @@ const MOST_LOOKS: i64 = 50_000_000_000;
 
 /** Waits until the word at `address` is not `old`; false if the team has failed or a minute has passed. */
 function awaitChange(team: usize, address: usize, old: i32, sleepers: usize, maySleep: bool, forever: bool): bool {
-  for (let i = 0; i < SPINS; i++) if (atomic.load<i32>(address) != old) return true;
+  for (let i = 0; i < looksAwake; i++) {
+    if (atomic.load<i32>(address) == old) continue;
+    looksAwake = min(MOST_LOOKS_AWAKE, 2 * looksAwake);
+    return true;
+  }
+  looksAwake = max(FEWEST_LOOKS_AWAKE, looksAwake >> 2);
   let waits: i64 = 0;
   const most = maySleep ? MOST_WAITS : MOST_LOOKS;
   atomic.add<i32>(sleepers, 1);
@@ -65,6 +78,7 @@ function barrier(team: usize, threads: i32, maySleep: bool): bool {
     return awaitChange(team, team + GENERATION, generation, team + BARRIER_SLEEPERS, maySleep, false);
   }
   atomic.store<i32>(team + ARRIVED, 0);
+  atomic.store<i32>(team + TAKEN, 0);
   announce(team + GENERATION, team + BARRIER_SLEEPERS);
   return true;
 }
@@ -93,8 +107,45 @@ function share(begin: i32, end: i32, grain: i32, thread: i32, threads: i32): i32
   return min(end, begin + <i32>(<i64>grains * thread / threads) * grain);
 }
 
-/** One kernel call at `p`, this thread's share of it; returns where the next one is. */
-function step(p: usize, thread: i32, threads: i32, scratch: usize): usize {
+/** The fewest rows of a matrix that a thread takes at a time, beside its own. */
+const FEWEST_ROWS: i32 = 16;
+
+let rowBegin: i32 = 0; // of what was taken
+let rowEnd: i32 = 0;
+let hasOwn: bool = false; // this thread has taken its own rows of this step
+
+/**
+ * Takes rows of [begin, end) that no thread has taken yet, a multiple of `grain`; false if there are none. Threads are not
+ * equally fast, if only because of other programs. So each has three quarters of its share to itself; of the others, whoever
+ * is free takes some, fewer towards the end, and all finish together.
+ */
+function take(team: usize, begin: i32, end: i32, grain: i32, thread: i32, threads: i32): bool {
+  const shared = threads == 1 ? end : begin + <i32>(<i64>(end - begin) * 3 / 4) / grain * grain; // from here on
+  if (!hasOwn) {
+    hasOwn = true;
+    rowBegin = share(begin, shared, grain, thread, threads);
+    rowEnd = share(begin, shared, grain, thread + 1, threads);
+    return true;
+  }
+  countCall(false);
+  for (;;) {
+    const taken = atomic.load<i32>(team + TAKEN);
+    const left = end - shared - taken;
+    if (left <= 0) {
+      countFirstThread();
+      hasOwn = false;
+      return false;
+    }
+    const rows = min(left, (max(FEWEST_ROWS, left / (2 * threads)) + grain - 1) / grain * grain);
+    if (atomic.cmpxchg<i32>(team + TAKEN, taken, taken + rows) != taken) continue;
+    rowBegin = shared + taken;
+    rowEnd = rowBegin + rows;
+    return true;
+  }
+}
+
+/** One kernel call at `p`, this thread's part of it; returns where the next one is. */
+function step(team: usize, p: usize, thread: i32, threads: i32, scratch: usize): usize {
   const operation = load<i32>(p);
   switch (operation) {
     case 0: {
@@ -103,13 +154,15 @@ function step(p: usize, thread: i32, threads: i32, scratch: usize): usize {
       return p + 8 * 4;
     }
     case 1: {
-      const begin = share(word(p, 1), word(p, 2), 2, thread, threads), end = share(word(p, 1), word(p, 2), 2, thread + 1, threads);
-      i2sGemv(word(p, 0), begin, end, word(p, 3), real(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8), scratch);
+      while (take(team, word(p, 1), word(p, 2), 2, thread, threads)) {
+        i2sGemv(word(p, 0), rowBegin, rowEnd, word(p, 3), real(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8), scratch);
+      }
       return p + 11 * 4;
     }
     case 2: {
-      const begin = share(word(p, 1), word(p, 2), 4, thread, threads), end = share(word(p, 1), word(p, 2), 4, thread + 1, threads);
-      i2sGemm(word(p, 0), begin, end, word(p, 3), real(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8), word(p, 9), word(p, 10), scratch);
+      while (take(team, word(p, 1), word(p, 2), 4, thread, threads)) {
+        i2sGemm(word(p, 0), rowBegin, rowEnd, word(p, 3), real(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8), word(p, 9), word(p, 10), scratch);
+      }
       return p + 13 * 4;
     }
     case 3: {
@@ -137,13 +190,15 @@ function step(p: usize, thread: i32, threads: i32, scratch: usize): usize {
       return p + 19 * 4;
     }
     case 7: {
-      const begin = share(word(p, 1), word(p, 2), 1, thread, threads), end = share(word(p, 1), word(p, 2), 1, thread + 1, threads);
-      f16Gemv(word(p, 0), begin, end, word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), scratch);
+      while (take(team, word(p, 1), word(p, 2), 1, thread, threads)) {
+        f16Gemv(word(p, 0), rowBegin, rowEnd, word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), scratch);
+      }
       return p + 10 * 4;
     }
     case 8: {
-      const begin = share(word(p, 1), word(p, 2), 1, thread, threads), end = share(word(p, 1), word(p, 2), 1, thread + 1, threads);
-      f16Gemm(word(p, 0), begin, end, word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8), word(p, 9), word(p, 10), scratch);
+      while (take(team, word(p, 1), word(p, 2), 1, thread, threads)) {
+        f16Gemm(word(p, 0), rowBegin, rowEnd, word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8), word(p, 9), word(p, 10), scratch);
+      }
       return p + 13 * 4;
     }
     case 9: {
@@ -177,13 +232,15 @@ function step(p: usize, thread: i32, threads: i32, scratch: usize): usize {
       return p + 7 * 4;
     }
     case 14: {
-      const begin = share(word(p, 1), word(p, 2), 2, thread, threads), end = share(word(p, 1), word(p, 2), 2, thread + 1, threads);
-      i2sGemvWide(word(p, 0), begin, end, word(p, 3), real(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8), scratch);
+      while (take(team, word(p, 1), word(p, 2), 2, thread, threads)) {
+        i2sGemvWide(word(p, 0), rowBegin, rowEnd, word(p, 3), real(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8), scratch);
+      }
       return p + 11 * 4;
     }
     case 15: {
-      const begin = share(word(p, 1), word(p, 2), 12, thread, threads), end = share(word(p, 1), word(p, 2), 12, thread + 1, threads);
-      i2sGemmWide(word(p, 0), begin, end, word(p, 3), real(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8), word(p, 9), word(p, 10), scratch);
+      while (take(team, word(p, 1), word(p, 2), 12, thread, threads)) {
+        i2sGemmWide(word(p, 0), rowBegin, rowEnd, word(p, 3), real(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8), word(p, 9), word(p, 10), scratch);
+      }
       return p + 13 * 4;
     }
     case 16: {
@@ -192,8 +249,9 @@ function step(p: usize, thread: i32, threads: i32, scratch: usize): usize {
       return p + 8 * 4;
     }
     case 17: {
-      const begin = share(word(p, 1), word(p, 2), 32, thread, threads), end = share(word(p, 1), word(p, 2), 32, thread + 1, threads);
-      tl1Gemv(word(p, 0), begin, end, word(p, 3), real(p, 4), word(p, 5), word(p, 6), word(p, 7), scratch);
+      while (take(team, word(p, 1), word(p, 2), 32, thread, threads)) {
+        tl1Gemv(word(p, 0), rowBegin, rowEnd, word(p, 3), real(p, 4), word(p, 5), word(p, 6), word(p, 7), scratch);
+      }
       return p + 10 * 4;
     }
     case 18: {
@@ -220,8 +278,9 @@ function step(p: usize, thread: i32, threads: i32, scratch: usize): usize {
       return p + 5 * 4;
     }
     case 22: {
-      const begin = share(word(p, 1), word(p, 2), 4, thread, threads), end = share(word(p, 1), word(p, 2), 4, thread + 1, threads);
-      screenRows(word(p, 0), begin, end, word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8), word(p, 9), scratch);
+      while (take(team, word(p, 1), word(p, 2), 4, thread, threads)) {
+        screenRows(word(p, 0), rowBegin, rowEnd, word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8), word(p, 9), scratch);
+      }
       return p + 12 * 4;
     }
     case 23: {
@@ -239,13 +298,15 @@ function step(p: usize, thread: i32, threads: i32, scratch: usize): usize {
       return p + 12 * 4;
     }
     case 26: {
-      const begin = share(word(p, 1), word(p, 2), 2, thread, threads), end = share(word(p, 1), word(p, 2), 2, thread + 1, threads);
-      i2sGemvI16(word(p, 0), begin, end, word(p, 3), real(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8), scratch);
+      while (take(team, word(p, 1), word(p, 2), 2, thread, threads)) {
+        i2sGemvI16(word(p, 0), rowBegin, rowEnd, word(p, 3), real(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8), scratch);
+      }
       return p + 11 * 4;
     }
     case 27: {
-      const begin = share(word(p, 1), word(p, 2), 4, thread, threads), end = share(word(p, 1), word(p, 2), 4, thread + 1, threads);
-      i2sGemmI16(word(p, 0), begin, end, word(p, 3), real(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8), word(p, 9), word(p, 10), scratch);
+      while (take(team, word(p, 1), word(p, 2), 4, thread, threads)) {
+        i2sGemmI16(word(p, 0), rowBegin, rowEnd, word(p, 3), real(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8), word(p, 9), word(p, 10), scratch);
+      }
       return p + 13 * 4;
     }
     case 32: {
@@ -279,38 +340,45 @@ function step(p: usize, thread: i32, threads: i32, scratch: usize): usize {
       return p + 4 * 4;
     }
     case 38: {
-      const begin = share(word(p, 1), word(p, 2), 4, thread, threads), end = share(word(p, 1), word(p, 2), 4, thread + 1, threads);
-      f32Gemv(word(p, 0), begin, end, word(p, 3), word(p, 4), word(p, 5), word(p, 6));
+      while (take(team, word(p, 1), word(p, 2), 4, thread, threads)) {
+        f32Gemv(word(p, 0), rowBegin, rowEnd, word(p, 3), word(p, 4), word(p, 5), word(p, 6));
+      }
       return p + 8 * 4;
     }
     case 39: {
-      const begin = share(word(p, 1), word(p, 2), 4, thread, threads), end = share(word(p, 1), word(p, 2), 4, thread + 1, threads);
-      f32Gemm(word(p, 0), begin, end, word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8));
+      while (take(team, word(p, 1), word(p, 2), 4, thread, threads)) {
+        f32Gemm(word(p, 0), rowBegin, rowEnd, word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8));
+      }
       return p + 10 * 4;
     }
     case 40: {
-      const begin = share(word(p, 1), word(p, 2), 4, thread, threads), end = share(word(p, 1), word(p, 2), 4, thread + 1, threads);
-      bf16Gemm(word(p, 0), begin, end, word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8));
+      while (take(team, word(p, 1), word(p, 2), 4, thread, threads)) {
+        bf16Gemm(word(p, 0), rowBegin, rowEnd, word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8));
+      }
       return p + 10 * 4;
     }
     case 41: {
-      const begin = share(word(p, 1), word(p, 2), 4, thread, threads), end = share(word(p, 1), word(p, 2), 4, thread + 1, threads);
-      q8_0Gemm(word(p, 0), begin, end, word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8));
+      while (take(team, word(p, 1), word(p, 2), 4, thread, threads)) {
+        q8_0Gemm(word(p, 0), rowBegin, rowEnd, word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8));
+      }
       return p + 10 * 4;
     }
     case 42: {
-      const begin = share(word(p, 1), word(p, 2), 4, thread, threads), end = share(word(p, 1), word(p, 2), 4, thread + 1, threads);
-      q4_0Gemm(word(p, 0), begin, end, word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8));
+      while (take(team, word(p, 1), word(p, 2), 4, thread, threads)) {
+        q4_0Gemm(word(p, 0), rowBegin, rowEnd, word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8));
+      }
       return p + 10 * 4;
     }
     case 43: {
-      const begin = share(word(p, 1), word(p, 2), 4, thread, threads), end = share(word(p, 1), word(p, 2), 4, thread + 1, threads);
-      q6KGemm(word(p, 0), begin, end, word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8));
+      while (take(team, word(p, 1), word(p, 2), 4, thread, threads)) {
+        q6KGemm(word(p, 0), rowBegin, rowEnd, word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8));
+      }
       return p + 10 * 4;
     }
     case 44: {
-      const begin = share(word(p, 1), word(p, 2), 4, thread, threads), end = share(word(p, 1), word(p, 2), 4, thread + 1, threads);
-      tq2_0Gemm(word(p, 0), begin, end, word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8), word(p, 9));
+      while (take(team, word(p, 1), word(p, 2), 4, thread, threads)) {
+        tq2_0Gemm(word(p, 0), rowBegin, rowEnd, word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8), word(p, 9));
+      }
       return p + 11 * 4;
     }
     default:
@@ -326,7 +394,7 @@ function runShare(team: usize, thread: i32, threads: i32, maySleep: bool, timed:
   let start = timed ? clock() : 0;
   for (let p = <usize>load<i32>(team + PROGRAM); p < end; ) {
     const operation = load<i32>(p);
-    p = step(p, thread, threads, scratch);
+    p = step(team, p, thread, threads, scratch);
     if (!barrier(team, threads, maySleep)) return false;
     if (timed) {
       const now = clock();

@@ -23,6 +23,11 @@ const BINARIES: Readonly<Record<KernelVariant | `${KernelVariant}-threads`, URL>
   'simd128-threads': new URL('../wasm/simd128-threads.wasm', import.meta.url),
 };
 
+/** The file of a variant's kernels, with threads or for one: for digests of what ran. */
+export function kernelBinary(variant: KernelVariant, threads: number): URL {
+  return BINARIES[threads > 1 ? (`${variant}-threads` as const) : variant];
+}
+
 export interface LoadKernelsOptions {
   /**
    * Default `auto`: `relaxed` where the engine compiles it and the probe finds its multiply-add fused, else `simd128`.
@@ -105,7 +110,7 @@ async function instantiate(variant: KernelVariant, threads: number, revectorize:
     );
   }
   const memory = new KernelMemory({ shared: threads > 1 });
-  const binary = await readBinary(BINARIES[threads > 1 ? (`${variant}-threads` as const) : variant]);
+  const binary = await readBinary(kernelBinary(variant, threads));
   let module: WebAssembly.Module;
   try {
     module = await WebAssembly.compile(binary);

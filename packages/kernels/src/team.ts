@@ -23,7 +23,7 @@ export interface TeamExports extends KernelExports {
 }
 
 const PROGRAM_WORDS = 1 << 16;
-const TEAM_BYTES = 256; // shared words of assembly/team.ts
+const TEAM_BYTES = 320; // shared words of assembly/team.ts
 const MESSAGE_BYTES = 1024; // and behind them the reason of a thread that failed
 
 // Byte offsets from the team's address, as in assembly/team.ts
@@ -135,8 +135,8 @@ export class ThreadTeam {
       finished = this.#exports.runProgram(this.#team, this.threads, this.#maySleep);
     } catch (error) {
       this.#exports.fail(this.#team);
-      this.#lost = String(error);
-      throw error;
+      this.#lost = error instanceof Error ? error.message : String(error);
+      throw workerFailed(this.#lost, error);
     }
     if (finished) return;
     const message = this.#memory.bytes(this.#team + TEAM_BYTES, MESSAGE_BYTES).slice();
@@ -205,9 +205,10 @@ export class ThreadTeam {
   }
 }
 
-function workerFailed(reason: string): KernelError {
+function workerFailed(reason: string, cause?: unknown): KernelError {
   return new KernelError(
     'KERNELS_WORKER_FAILED',
     `A thread of the kernels is lost (${reason}). Load the model again, or with one thread.`,
+    cause === undefined ? undefined : { cause },
   );
 }

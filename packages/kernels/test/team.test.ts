@@ -57,7 +57,7 @@ describe('a team of threads', () => {
 
   test('a thread that fails fails the call with its reason, and every later call', async () => {
     const kernels = await loadKernels({ threads: 2 });
-    // Rows of 128 bytes: the first 32 are the first thread's and end where memory ends, the second's lie beyond.
+    // Rows of 128 bytes: those from 32 on lie beyond the memory's end. Some are the second thread's.
     const end = kernels.memory.sizeBytes;
     kernels.f16Gemv(end - 4096, 0, 64, 64, 64, 64, 64, 16, 0);
     expect(() => kernels.flush()).toThrow(KernelError);

@@ -79,7 +79,8 @@ async function decode(options: DecodeOptions, io: Io): Promise<void> {
         for (const timed of timing) {
           const session = sessionOf(model, head, contextLength);
           const first = argmax(await prefill<Logits>(session, ids, 'batch-last', { signal: io.signal }));
-          subjects.push(new Decoding(model, session, head, timed, first, options));
+          const form = [head === 'exact' ? [] : [`${head} head`], timed === 'off' ? [] : ['timing kernels']].flat();
+          subjects.push(new Decoding(model, session, { head, timed, form }, first, options));
         }
       }
     }
@@ -105,7 +106,7 @@ async function decode(options: DecodeOptions, io: Io): Promise<void> {
 }
 
 /** A session of either kind: what matters here is which id is the most likely. */
-function sessionOf(model: Model, head: HeadKind, contextLength: number): Session<Logits> {
+export function sessionOf(model: Model, head: HeadKind, contextLength: number): Session<Logits> {
   const session =
     head === 'screened'
       ? model.createSession({ contextLength, head, topK: 1 })
@@ -113,8 +114,22 @@ function sessionOf(model: Model, head: HeadKind, contextLength: number): Session
   return session as Session<Logits>;
 }
 
+/** How far a session is when it is measured. */
+export interface DecodingOptions {
+  readonly prompt: number;
+  readonly steps: number;
+  readonly warmup: number;
+}
+
+/** What is decoded with, and what tells it from others. */
+export interface DecodingForm {
+  readonly head: HeadKind;
+  readonly timed: OnOff;
+  readonly form: readonly string[];
+}
+
 /** Greedy decoding in one session. */
-class Decoding implements Subject {
+export class Decoding implements Subject {
   readonly name = 'decode';
   readonly detail: string;
   readonly threads: number;
@@ -126,17 +141,15 @@ class Decoding implements Subject {
   readonly #session: Session<Logits>;
   readonly #head: HeadKind;
   readonly #timed: OnOff;
-  readonly #options: DecodeOptions;
+  readonly #options: DecodingOptions;
 
   constructor(
     model: Model,
     session: Session<Logits>,
-    head: HeadKind,
-    timed: OnOff,
+    { head, timed, form }: DecodingForm,
     first: number,
-    options: DecodeOptions,
+    options: DecodingOptions,
   ) {
-    const form = [head === 'exact' ? [] : [`${head} head`], timed === 'off' ? [] : ['timing kernels']].flat();
     this.detail = [`after ${options.prompt} tokens`, ...form].join(', ');
     this.threads = model.threads;
     this.ids = [first];
@@ -157,13 +170,16 @@ class Decoding implements Subject {
     return countedSample(this.#model, async () => {
       this.#model.timeKernels(this.#timed === 'on');
       const durationsMs: number[] = [];
-      for (let step = 0; step < this.#options.steps; step++) {
-        const start = performance.now();
-        this.ids.push(argmax(await this.#session.evaluate([this.ids.at(-1)!])));
-        durationsMs.push(performance.now() - start);
-      }
+      for (let step = 0; step < this.#options.steps; step++) durationsMs.push(await this.step());
       this.#model.timeKernels(false);
       return { durationsMs };
     });
+  }
+
+  /** @returns milliseconds */
+  protected async step(): Promise<number> {
+    const start = performance.now();
+    this.ids.push(argmax(await this.#session.evaluate([this.ids.at(-1)!])));
+    return performance.now() - start;
   }
 }

@@ -1,3 +1,4 @@
+import { summarize } from '@bittern/measure';
 import type { Command } from 'commander';
 import { runInChild } from '../child.ts';
 import type { Opened, OpenTask } from '../children/open-gguf.ts';
@@ -7,7 +8,6 @@ import { print, takeTurns } from '../measure.ts';
 import { modelFile } from '../model-file.ts';
 import { addOptions, type CommonOptions, commonOptions, shapeOptions } from '../options.ts';
 import type { ResultRow } from '../report.ts';
-import { summarize } from '../statistics.ts';
 
 interface GgufOptions extends CommonOptions {
   readonly shape: string;

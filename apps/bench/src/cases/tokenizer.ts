@@ -1,6 +1,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { summarize } from '@bittern/measure';
 import { type Command, Option } from 'commander';
 import { runInChild } from '../child.ts';
 import type { Tokenized, TokenizeTask } from '../children/tokenize.ts';
@@ -10,7 +11,6 @@ import { byteCharacters, LLAMA3_PATH, readLlama3, type TokenizerJson } from '../
 import { print, takeTurns } from '../measure.ts';
 import { addOptions, type CommonOptions, commonOptions, positive } from '../options.ts';
 import type { ResultRow } from '../report.ts';
-import { summarize } from '../statistics.ts';
 import { benchTexts } from '../texts.ts';
 
 interface TokenizerOptions extends CommonOptions {

@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { recordSide } from '@bittern/crossval';
 import { EVALUATION_MODES } from '@bittern/engine';
 import { type Command, Option } from 'commander';
-import { DEFAULT_LIVE_TOKENS, positive } from '../crossval/options.ts';
+import { DEFAULT_LIVE_TOKENS } from '../crossval/options.ts';
+import { positiveNumber } from '../options.ts';
 import { EXIT_CODES_HELP } from '../exit-codes.ts';
 import type { Io } from '../io.ts';
 import { openLiveBitnet } from '../live/compare-bitnet.ts';
@@ -35,7 +36,9 @@ export function addCrossvalRecordCommand(crossval: Command, io: Io): void {
     .option('-p, --prompt <text...>', 'record these prompts (default: a few)')
     .option('--special', 'special tokens written in a prompt become these tokens')
     .addOption(
-      new Option('-n, --max-tokens <count>', 'greedy ids after each').argParser(positive).default(DEFAULT_LIVE_TOKENS),
+      new Option('-n, --max-tokens <count>', 'greedy ids after each')
+        .argParser(positiveNumber)
+        .default(DEFAULT_LIVE_TOKENS),
     )
     .option('--trace-values', 'keep the values of every traced operation, not only digests')
     .addHelpText(

@@ -1,4 +1,3 @@
-import { writeFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { compare } from '../crossval/compare.ts';
 import { textOf } from '../crossval/document-text.ts';
@@ -30,6 +29,9 @@ package. llama.cpp gets an equivalent file (with -m of 2B parameters some 5 GB i
 hooks that make its graph bitnet.cpp's; prompts go through it token by token, where both sum in the same order, and one
 as a batch, operation by operation.
 
+A receipt holds digests of model, tokenizer and kernels, who the references are, what was evaluated and how many bits
+differ. verify-receipt passes it only where none does. Where there was nothing to compare, none is written.
+
 Examples:
   bittern crossval --exact
   bittern crossval --exact --cpp-backend llama
@@ -37,6 +39,7 @@ Examples:
   bittern crossval -m model.gguf --reference recordings/model --numerics avx2
   bittern crossval -m model.gguf --reference-model other.gguf -p "What is 2+2?" --max-tokens 8 --html report.html
   bittern crossval -p "Once upon a time" --ladder positions --metrics mse,kl,topk --cos-tol 0.9999 --json
+  bittern crossval --exact --receipt receipt.json && bittern verify-receipt receipt.json
   bittern crossval record --cpp-backend bitnet -m model.gguf -o recordings/model
 
 ${EXIT_CODES_HELP}`,
@@ -58,7 +61,6 @@ ${EXIT_CODES_HELP}`,
 async function crossval(options: CrossvalOptions, io: Io): Promise<ExitCode> {
   const document = await compare(options, io);
   const json = options.json === true || options.format === 'json';
-  if (options.receipt !== undefined) await writeFile(options.receipt, `${JSON.stringify(document)}\n`);
   const { ladders, message, status } = document;
   await writeReports(ladders, otherOutcomesOf('crossval', document), options, io);
   if (json) await writeJson(io, document);

@@ -10,6 +10,7 @@ import {
   RUNGS,
   type Rung,
 } from '@bittern/crossval';
+import { sealParity } from '@bittern/receipts';
 import { modelUrl } from '@bittern/storyteller';
 import { engineSide } from '../engine-side.ts';
 import { isUnusable, messageOf, NotComparedError, UsageError } from '../errors.ts';
@@ -17,6 +18,8 @@ import type { Io } from '../io.ts';
 import type { ForcedOperation } from '../live/forced-operations.ts';
 import { openModelFile, sha256OfFile } from '../model-file.ts';
 import { ProgressLine } from '../output.ts';
+import { type ComparedRun, parityContent } from '../receipt/parity-content.ts';
+import { type ReceiptWriter, receiptWriter } from '../receipt/write.ts';
 import { loadTokenizer } from '../tokenizer-file.ts';
 import { type CrossvalDocument, notCompared, summarize } from './document.ts';
 import { thresholdsOf } from './limits.ts';
@@ -32,15 +35,23 @@ import {
 
 /** Climbs the ladder against every reference that the options name. What keeps a comparison from taking place is in the document. */
 export async function compare(options: CrossvalOptions, io: Io): Promise<CrossvalDocument> {
+  if (options.key !== undefined && options.receipt === undefined) {
+    throw new UsageError('--key is for a receipt: give --receipt FILE, too.');
+  }
+  const writeReceipt = options.receipt === undefined ? undefined : await receiptWriter(options.receipt, options.key);
   try {
-    return await compareAll(options, io);
+    return await compareAll(options, writeReceipt, io);
   } catch (error) {
     if (io.signal.aborted || !(error instanceof NotComparedError || isUnusable(error))) throw error;
     return notCompared(`nothing was compared: ${messageOf(error)}`);
   }
 }
 
-async function compareAll(options: CrossvalOptions, io: Io): Promise<CrossvalDocument> {
+async function compareAll(
+  options: CrossvalOptions,
+  writeReceipt: ReceiptWriter | undefined,
+  io: Io,
+): Promise<CrossvalDocument> {
   if (options.bisect && !evaluatesAnything(options)) {
     throw new UsageError(
       '--bisect evaluates prefixes of the prompt, which a recording does not hold. Give --reference-model, --reference-numerics, or --cpp-backend llama or bitnet.',
@@ -54,11 +65,13 @@ async function compareAll(options: CrossvalOptions, io: Io): Promise<CrossvalDoc
   const ours: OurModel = { file, sha256, tokenizer: await loadTokenizer(file, options, io) };
   await using reference = await openReference(options, ours, io);
   const ladders: LadderReport[] = [];
+  const compared: ComparedRun[] = [];
   const bisected: (BisectResult | null)[] = [];
   const forced: (readonly ForcedOperation[])[] = [];
   for (const run of reference.runs) {
     const climbed = await climb(run, ours, { ...options, limits: thresholds }, io);
     ladders.push(climbed.report);
+    compared.push(climbed);
     if (options.bisect) bisected.push(climbed.bisected);
     if (climbed.forced !== null) forced.push(climbed.forced);
   }
@@ -66,6 +79,7 @@ async function compareAll(options: CrossvalOptions, io: Io): Promise<CrossvalDoc
     const notes = ladders.flatMap(({ whereNotes }) => whereNotes);
     throw new NotComparedError(`--per-op could feed no operation. ${notes.join(' ')}`);
   }
+  if (writeReceipt) await writeReceipt(await sealParity(await parityContent(ours, compared, io)));
   return summarize({
     backend: reference.backend,
     ladders,
@@ -75,8 +89,7 @@ async function compareAll(options: CrossvalOptions, io: Io): Promise<CrossvalDoc
   });
 }
 
-interface Climbed {
-  readonly report: LadderReport;
+interface Climbed extends ComparedRun {
   readonly bisected: BisectResult | null;
   readonly forced: readonly ForcedOperation[] | null;
 }
@@ -123,7 +136,14 @@ async function climb(
     bisected = (await bisect(ours, reference, ids, { mode, limits, signal })) ?? null;
   }
   const wanted = rungs.includes('positions') && run.compareOperations !== undefined;
-  return { report, bisected, forced: wanted ? await run.compareOperations(engine) : null };
+  const { kernelVariant: variant, threads } = model;
+  return {
+    report,
+    numerics: run.numerics,
+    kernels: { variant, threads },
+    bisected,
+    forced: wanted ? await run.compareOperations(engine) : null,
+  };
 }
 
 /** The rungs that were asked for. First logits are not asked of positions and modes that have none. */

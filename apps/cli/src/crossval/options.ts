@@ -7,6 +7,7 @@ import {
   jsonOption,
   layoutOption,
   numericsOption,
+  positiveNumber,
   preOption,
   threadsOption,
   tl1KernelOption,
@@ -51,6 +52,7 @@ export interface CrossvalOptions extends LoadOptions, TokenizerSelection {
   readonly junit?: string;
   readonly github?: true;
   readonly receipt?: string;
+  readonly key?: string;
   readonly traces?: string;
 }
 
@@ -91,7 +93,7 @@ export function addCrossvalOptions(command: Command): Command {
     )
     .addOption(
       new Option('-n, --max-tokens <count>', 'greedy ids that are compared')
-        .argParser(positive)
+        .argParser(positiveNumber)
         .default(
           undefined,
           `all of a recording, ${DEFAULT_MAX_TOKENS} for a prompt, ${DEFAULT_LIVE_TOKENS} where a C++ engine runs`,
@@ -118,7 +120,7 @@ export function addCrossvalOptions(command: Command): Command {
     .addOption(new Option('--from <position>', 'compare from this prompt position on').argParser(wholeNumber))
     .addOption(new Option('--positions <count>', 'compare this many prompt positions, or all').argParser(countOrAll))
     .addOption(
-      new Option('--trace-positions <count>', 'trace this many ids of a prompt').argParser(positive).default(16),
+      new Option('--trace-positions <count>', 'trace this many ids of a prompt').argParser(positiveNumber).default(16),
     )
     .addOption(
       new Option('--exact', 'every bit must be equal').conflicts(['thresholds', 'cosTol', 'metrics', 'calibrate']),
@@ -145,7 +147,8 @@ export function addCrossvalOptions(command: Command): Command {
     .option('--html <file>', 'also write a report as one HTML file')
     .option('--junit <file>', 'also write a report as JUnit XML')
     .option('--github', 'also write annotations of GitHub Actions to stderr, and the summary of the step')
-    .option('--receipt <file>', 'also write the JSON document to a file')
+    .option('--receipt <file>', 'also write a sealed receipt of what was compared, for verify-receipt')
+    .option('--key <file>', 'sign it with this ed25519 key (PEM)')
     .option('--traces <folder>', 'also keep the traces of both sides there');
 }
 
@@ -155,14 +158,8 @@ export function backendOption(): Option {
   return new Option('--cpp-backend <name>', description).choices([...BACKENDS]).default(undefined, 'recording');
 }
 
-export function positive(text: string): number {
-  const value = wholeNumber(text);
-  if (value === 0) throw new InvalidArgumentError('It must be a whole number from 1 up.');
-  return value;
-}
-
 function countOrAll(text: string): number | 'all' {
-  return text === 'all' ? text : positive(text);
+  return text === 'all' ? text : positiveNumber(text);
 }
 
 function cosine(text: string): number {

@@ -2,14 +2,18 @@
 // under every test runner. See src/limits.ts, which tells what the words of `control` are.
 import { parentPort, workerData } from 'node:worker_threads';
 
-const { module, memory, control, thread, begin, end, operands } = workerData;
+const { module, memory, control, thread, begin, end, operands, cached } = workerData;
 const { exports } = await WebAssembly.instantiate(module, { env: { memory } });
 const [TURN, DONE, KERNEL, ROUNDS] = [0, 1, 2, 3];
+const CACHED_BYTES = 16_384;
 const kernels = [
   () => exports.read(begin, end),
   (rounds) => exports.dot12(operands, rounds),
   (rounds) => exports.dot24(operands, rounds),
   (rounds) => exports.dotPairs6(operands, rounds),
+  (rounds) => {
+    for (let round = 0; round < rounds; round++) exports.read(cached, cached + CACHED_BYTES);
+  },
 ];
 
 // Pages that were never written are all the same one, which would be read from the cache.

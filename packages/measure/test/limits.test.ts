@@ -3,13 +3,14 @@ import { Limits } from '../src/limits.ts';
 
 describe.each([1, 2, 3])('%i thread(s) over a tiny buffer', (threads) => {
   test('give finite times above 0, sample after sample', async () => {
-    const limits = await Limits.start({ threads, bufferBytes: 100_000, operations: 1e5 });
+    const limits = await Limits.start({ threads, bufferBytes: 100_000, operations: 1e5, cachedBytes: 1e5 });
     try {
       expect(limits.dotOperations).toBe(threads * 1e5);
+      expect(limits.cachedBytes).toBe(threads * 7 * 16_384);
       for (let repeat = 0; repeat < 20; repeat++) {
-        const { readMs, dotMs } = limits.sample();
-        const times = [readMs, ...Object.values(dotMs)];
-        expect(times).toHaveLength(4);
+        const { readMs, cachedMs, dotMs } = limits.sample();
+        const times = [readMs, cachedMs, ...Object.values(dotMs)];
+        expect(times).toHaveLength(5);
         for (const time of times) expect(time > 0 && time < Infinity).toBe(true);
       }
     } finally {

@@ -1,0 +1,29 @@
+import { describeMachine, type Limits, type LimitsSample } from '@bittern/measure';
+import type { ReceiptHost, ReceiptLimits } from '@bittern/receipts';
+
+export function receiptHost(): ReceiptHost {
+  const { cpu, cores, memoryBytes, simd, osRelease, arch, node, v8, flags } = describeMachine();
+  return {
+    cpu,
+    cores,
+    memoryBytes,
+    simd,
+    os: `${process.platform} ${osRelease}`,
+    arch,
+    runtime: { name: 'node', version: node, engine: `v8 ${v8}`, flags },
+  };
+}
+
+/** The samples of a run as a receipt has them. */
+export function receiptLimits(limits: Limits, samples: readonly LimitsSample[]): ReceiptLimits {
+  const { threads, bufferBytes, cachedBufferBytes, cachedBytes, dotOperations } = limits;
+  const forms = Object.keys(samples[0]?.dotMs ?? {});
+  return {
+    threads,
+    reads: [
+      { bufferBytes: cachedBufferBytes, bytes: cachedBytes, ms: samples.map(({ cachedMs }) => cachedMs) },
+      { bufferBytes, bytes: bufferBytes, ms: samples.map(({ readMs }) => readMs) },
+    ],
+    dots: forms.map((form) => ({ form, operations: dotOperations, ms: samples.map(({ dotMs }) => dotMs[form]!) })),
+  };
+}

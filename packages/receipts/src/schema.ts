@@ -1,0 +1,32 @@
+import paritySchema from '../schema/parity-v1.schema.json' with { type: 'json' };
+import receiptSchema from '../schema/receipt-v1.schema.json' with { type: 'json' };
+import { ReceiptError } from './errors.ts';
+import { type JsonSchema, schemaFault } from './json-schema.ts';
+import { PARITY_PREDICATE_TYPE, type ParityStatement, PREDICATE_TYPE, type ReceiptStatement } from './statement.ts';
+
+/** The JSON Schema of receipts of benchmarks, also published as `@bittern/receipts/receipt-v1.schema.json`. */
+export const RECEIPT_SCHEMA: JsonSchema = receiptSchema as JsonSchema;
+
+/** That of receipts of comparisons, also published as `@bittern/receipts/parity-v1.schema.json`. */
+export const PARITY_SCHEMA: JsonSchema = paritySchema as JsonSchema;
+
+/**
+ * A value that is a receipt, whatever it says.
+ *
+ * @throws {ReceiptError} RECEIPTS_INVALID
+ */
+export function requireReceipt(value: unknown): ReceiptStatement | ParityStatement {
+  const { predicateType } = Object(value) as { predicateType?: unknown };
+  const fault =
+    typeFault(predicateType) ??
+    schemaFault(predicateType === PARITY_PREDICATE_TYPE ? PARITY_SCHEMA : RECEIPT_SCHEMA, value);
+  if (fault !== undefined) throw new ReceiptError('RECEIPTS_INVALID', `This is no receipt of version 1: ${fault}.`);
+  return value as ReceiptStatement | ParityStatement;
+}
+
+/** Told first: in a receipt of another version everything else may differ, too. */
+function typeFault(predicateType: unknown): string | undefined {
+  const known: readonly string[] = [PREDICATE_TYPE, PARITY_PREDICATE_TYPE];
+  if (typeof predicateType !== 'string' || known.includes(predicateType)) return undefined;
+  return `its predicateType is ${JSON.stringify(predicateType.slice(0, 100))}, not "${known.join('" or "')}"`;
+}
