@@ -3,6 +3,7 @@
 // page. Prints a line for each check, and `N passed, N failed` at the end.
 //
 //   pnpm check:packages
+import { createRequire } from 'node:module';
 import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -18,6 +19,10 @@ import { type PublicPackage, readPublicPackages, withDependencies } from './pack
 import { run } from './packages/run.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+const ATTW = join(
+  dirname(createRequire(import.meta.url).resolve('@arethetypeswrong/cli/package.json')),
+  'dist/index.js',
+);
 const MODEL = join(ROOT, 'packages/storyteller/model/storyteller.i2_s.gguf');
 /** They start programs or read clocks; every other package has an example that runs in a page. */
 const NODE_ONLY = new Set(['@bittern/cli', '@bittern/cpp-bridge', '@bittern/measure']);
@@ -120,7 +125,7 @@ async function checkPackage(
   await check(`${name}: publint`, () => checkPublint(installed));
   if (Object.values(one.manifest.exports ?? {}).some((target) => typeof target !== 'string')) {
     await check(`${name}: attw`, () =>
-      run(join(ROOT, 'tools/node_modules/.bin/attw'), [tarballs.get(name)!, '--profile', 'esm-only'], { cwd: work }),
+      run(process.execPath, [ATTW, tarballs.get(name)!, '--profile', 'esm-only'], { cwd: work }),
     );
   }
 
