@@ -3,7 +3,6 @@
 // page. Prints a line for each check, and `N passed, N failed` at the end.
 //
 //   pnpm check:packages
-import { createRequire } from 'node:module';
 import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -19,10 +18,7 @@ import { type PublicPackage, readPublicPackages, withDependencies } from './pack
 import { run } from './packages/run.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
-const ATTW = join(
-  dirname(createRequire(import.meta.url).resolve('@arethetypeswrong/cli/package.json')),
-  'dist/index.js',
-);
+const ATTW = fileURLToPath(new URL('dist/index.js', import.meta.resolve('@arethetypeswrong/cli/package.json')));
 const MODEL = join(ROOT, 'packages/storyteller/model/storyteller.i2_s.gguf');
 /** They start programs or read clocks; every other package has an example that runs in a page. */
 const NODE_ONLY = new Set(['@bittern/cli', '@bittern/cpp-bridge', '@bittern/measure']);
