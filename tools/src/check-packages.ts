@@ -146,6 +146,24 @@ async function checkPackage(
   }
 }
 
+/** Those of the root's README are examples of the packages' own, and so are run with them. */
+async function checkRootExamples(packages: readonly PublicPackage[]): Promise<void> {
+  const shown = examplesOf(await readFile(join(ROOT, 'README.md'), 'utf8'));
+  const known = packages.map(({ name, manifest, readme }) => ({
+    name,
+    isCommand: manifest.bin !== undefined,
+    examples: new Set(examplesOf(readme).map(({ code }) => code)),
+  }));
+  refuse([
+    ...shown
+      .filter(({ code }) => !known.some(({ examples }) => examples.has(code)))
+      .map(({ line }) => `README.md:${line} is in no README of a package`),
+    ...known
+      .filter(({ isCommand, examples }) => !isCommand && !shown.some(({ code }) => examples.has(code)))
+      .map(({ name }) => `README.md shows no example of ${name}`),
+  ]);
+}
+
 /** Each version has a folder of its own: examples write files. */
 const folderOf = (major: number): string => `node-${major}`;
 
@@ -165,6 +183,7 @@ try {
   const packages = await readPublicPackages(ROOT);
   const tarballs = await check(`${packages.length} packages are packed`, () => pack(packages));
   if (tarballs !== undefined) {
+    await check('the README shows an example of each package that is run', () => checkRootExamples(packages));
     const queue = packages.values();
     const worker = async (): Promise<void> => {
       for (const one of queue) await checkPackage(one, packages, tarballs);
