@@ -53,7 +53,7 @@ export function examplesOf(readme: string): readonly Example[] {
 export function commandsOf(readme: string): readonly string[] {
   const block = Array.from(readme.matchAll(FENCED)).find(({ groups }) => groups!['language'] === 'sh');
   const lines = block?.groups!['code']!.split('\n') ?? [];
-  return lines.map((line) => line.replace(/\s+#.*$/, '').trim()).filter((line) => line !== '');
+  return lines.map((line) => line.replace(/(?:^|\s+)#[^'"]*$/, '').trim()).filter((line) => line !== '');
 }
 
 /** The packages that a piece of code imports, with their scope. */
