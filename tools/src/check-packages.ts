@@ -2,8 +2,9 @@
 // there looks at what was packed and runs what its README shows, in every version of Node and, bundled with vite, in a
 // page. Prints a line for each check, and `N passed, N failed` at the end.
 //
-//   pnpm check:packages
-import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+//   pnpm check:packages [NAME…]
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -114,8 +115,9 @@ async function checkPackage(
   if (examples === undefined) return;
   const needed = withDependencies([name, ...examples.flatMap(({ code }) => importsOf(code))], packages);
   const files = Array.from(needed, (needs) => tarballs.get(needs)!);
-  await check(`${name}: installs in an empty project`, () =>
-    makeEmptyProject(project, files, MODEL, [...nodes.keys()].map(folderOf)),
+  const folders = ['public', ...[...nodes.keys()].map(folderOf)];
+  await check(`${name}: installs in an empty project`, async () =>
+    makeEmptyProject(project, files, folders, await exampleFiles(one)),
   );
   await check(`${name}: what was packed`, async () => refuse(await problemsOfContents(installed)));
   await check(`${name}: publint`, () => checkPublint(installed));
@@ -144,6 +146,13 @@ async function checkPackage(
       });
     }
   }
+}
+
+/** What examples find beside them: the small model, and what the package has in `test/example`. */
+async function exampleFiles({ folder }: PublicPackage): Promise<ReadonlyMap<string, string>> {
+  const own = join(ROOT, folder, 'test/example');
+  const names = existsSync(own) ? await readdir(own) : [];
+  return new Map([['model.gguf', MODEL], ...names.map((name) => [name, join(own, name)] as const)]);
 }
 
 /** Those of the root's README are examples of the packages' own, and so are run with them. */
@@ -181,17 +190,20 @@ async function checkPages(one: PublicPackage, browser: Awaited<ReturnType<typeof
 try {
   await mkdir(work, { recursive: true });
   const packages = await readPublicPackages(ROOT);
+  const only = new Set(process.argv.slice(2));
+  refuse([...only].filter((name) => !packages.some((one) => one.name === name)).map((name) => `There is no ${name}`));
   const tarballs = await check(`${packages.length} packages are packed`, () => pack(packages));
   if (tarballs !== undefined) {
     await check('the README shows an example of each package that is run', () => checkRootExamples(packages));
-    const queue = packages.values();
+    const chosen = packages.filter(({ name }) => only.size === 0 || only.has(name));
+    const queue = chosen.values();
     const worker = async (): Promise<void> => {
       for (const one of queue) await checkPackage(one, packages, tarballs);
     };
     await Promise.all(Array.from({ length: WORKERS }, worker));
     const browser = await check('Chromium starts', openBrowser);
     if (browser !== undefined) {
-      for (const one of packages) await checkPages(one, browser);
+      for (const one of chosen) await checkPages(one, browser);
       await browser.close();
     }
   }

@@ -69,7 +69,7 @@ async function runPage(browser: Browser, url: string): Promise<string> {
     .on('pageerror', (error) => problems.push(String(error)));
   try {
     await page.goto(url);
-    await page.waitForFunction('globalThis.example !== undefined', undefined, { timeout: 20_000 });
+    await page.waitForFunction('globalThis.example !== undefined', undefined, { timeout: 120_000 });
     await page.evaluate('globalThis.example.then(() => true)');
   } catch (error) {
     problems.push(String(error));

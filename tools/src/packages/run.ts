@@ -5,14 +5,14 @@ export interface Finished {
   readonly stderr: string;
 }
 
-/** Runs a program to its end. Rejects with all that it wrote if it fails, or takes longer than two minutes. */
+/** Runs a program to its end. Rejects with all that it wrote if it fails, or takes longer than ten minutes. */
 export async function run(
   program: string,
   parameters: readonly string[],
   options: { readonly cwd: string; readonly env?: NodeJS.ProcessEnv },
 ): Promise<Finished> {
   const { promise, resolve, reject } = Promise.withResolvers<Finished>();
-  const child = spawn(program, parameters, { ...options, stdio: ['ignore', 'pipe', 'pipe'], timeout: 120_000 });
+  const child = spawn(program, parameters, { ...options, stdio: ['ignore', 'pipe', 'pipe'], timeout: 600_000 });
   let stdout = '';
   let stderr = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
