@@ -8,6 +8,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { Browser } from 'playwright';
 import { publint } from 'publint';
 import { formatMessage } from 'publint/utils';
 import { problemsOfContents } from './packages/contents.ts';
@@ -95,11 +96,12 @@ function importEverything({ name, manifest }: PublicPackage): string {
   }`;
 }
 
+/** @returns the examples that are to be run in a page */
 async function checkPackage(
   one: PublicPackage,
   packages: readonly PublicPackage[],
   tarballs: ReadonlyMap<string, string>,
-): Promise<void> {
+): Promise<readonly Example[]> {
   const { name, readme } = one;
   const project = projectOf(one);
   const installed = join(project, 'node_modules', name);
@@ -112,7 +114,7 @@ async function checkPackage(
     if (!NODE_ONLY.has(name) && !found.some(({ inPage }) => inPage)) throw new Error('none for a page');
     return found;
   });
-  if (examples === undefined) return;
+  if (examples === undefined) return [];
   const needed = withDependencies([name, ...examples.flatMap(({ code }) => importsOf(code))], packages);
   const files = Array.from(needed, (needs) => tarballs.get(needs)!);
   const folders = ['public', ...[...nodes.keys()].map(folderOf)];
@@ -146,6 +148,7 @@ async function checkPackage(
       });
     }
   }
+  return NODE_ONLY.has(name) ? [] : examples.filter(({ inPage }) => inPage);
 }
 
 /** What examples find beside them: the small model, and what the package has in `test/example`. */
@@ -176,10 +179,8 @@ async function checkRootExamples(packages: readonly PublicPackage[]): Promise<vo
 /** Each version has a folder of its own: examples write files. */
 const folderOf = (major: number): string => `node-${major}`;
 
-async function checkPages(one: PublicPackage, browser: Awaited<ReturnType<typeof openBrowser>>): Promise<void> {
-  if (NODE_ONLY.has(one.name)) return;
+async function checkPages(one: PublicPackage, examples: readonly Example[], browser: Browser): Promise<void> {
   const project = projectOf(one);
-  const examples = examplesOf(one.readme).filter(({ inPage }) => inPage);
   await check(`${one.name}: bundled with vite`, () => bundleExamples(project, examples));
   await check(`${one.name}: ${examples.length} example(s) in a page`, async () => {
     const outputs = await runBundles(browser, project, examples);
@@ -197,13 +198,14 @@ try {
     await check('the README shows an example of each package that is run', () => checkRootExamples(packages));
     const chosen = packages.filter(({ name }) => only.size === 0 || only.has(name));
     const queue = chosen.values();
+    const inPage = new Map<PublicPackage, readonly Example[]>();
     const worker = async (): Promise<void> => {
-      for (const one of queue) await checkPackage(one, packages, tarballs);
+      for (const one of queue) inPage.set(one, await checkPackage(one, packages, tarballs));
     };
     await Promise.all(Array.from({ length: WORKERS }, worker));
     const browser = await check('Chromium starts', openBrowser);
     if (browser !== undefined) {
-      for (const one of chosen) await checkPages(one, browser);
+      for (const [one, examples] of inPage) if (examples.length > 0) await checkPages(one, examples, browser);
       await browser.close();
     }
   }
