@@ -4,7 +4,7 @@
 #
 #   bash ci/crossval.sh shard I N    part I of N of the sweep, for `merge`
 #   bash ci/crossval.sh merge        the verdict and one report of all parts
-#   bash ci/crossval.sh receipt      every bit of models/NAME.gguf against recordings/NAME, as a document to keep
+#   bash ci/crossval.sh receipt      every bit of models/NAME.gguf against recordings/NAME, sealed, and verified
 #   bash ci/crossval.sh all N        all of these, one after the other
 #
 # The exit code is that of `bittern crossval`: 0 passed, 1 diverged, 3 could not compare.
@@ -30,7 +30,8 @@ receipt() {
   local code=0 model name
   for model in models/*.gguf; do
     name=$(basename "$model" .gguf)
-    $BITTERN crossval -m "$model" --reference "recordings/$name" --exact --receipt "$OUT/$name.receipt.json" || code=$?
+    $BITTERN crossval -m "$model" --reference "recordings/$name" --exact --receipt "$OUT/$name.receipt.json" &&
+      $BITTERN verify-receipt "$OUT/$name.receipt.json" -m "$model" || code=$?
   done
   return "$code"
 }

@@ -77,7 +77,12 @@ test('the commands of the workflow, job by job', async () => {
   expect(await readFile(join(out, 'report.html'), 'utf8')).toMatch(/^<!doctype html>/i);
   expect((await readFile(join(out, 'report.xml'), 'utf8')).match(/<testsuite /g)?.length).toBeGreaterThanOrEqual(2);
   for (const name of Object.keys(MODELS)) {
-    expect(JSON.parse(await readFile(join(out, `${name}.receipt.json`), 'utf8'))).toBeTypeOf('object');
+    const receipt = `crossval-out/${name}.receipt.json`;
+    const verify = `npx --no-install bittern verify-receipt ${receipt} -m models/${name}.gguf`;
+    expect(await sh(verify)).toMatchObject({ code: 0, output: expect.stringMatching(/^parity +pass /m) });
+    const text = await readFile(join(folder, receipt), 'utf8');
+    await writeFile(join(folder, receipt), text.replace('avx2', 'avx512'));
+    expect(await sh(verify)).toMatchObject({ code: 1 });
   }
   expect(await readFile(join(folder, 'summary.md'), 'utf8')).not.toBe('');
 });

@@ -40,7 +40,12 @@ const COMMANDS = commandsOf(definitions()).map(({ path, command }) => ({
   command,
 }));
 
-test('there are commands', () => expect(COMMANDS.length).toBeGreaterThan(18));
+test('there are commands', () => {
+  expect(COMMANDS.length).toBeGreaterThan(20);
+  expect(COMMANDS.map(({ name }) => name)).toEqual(
+    expect.arrayContaining(['bittern crossval sweep', 'bittern benchmark', 'bittern verify-receipt']),
+  );
+});
 
 describe.each(COMMANDS)('$name', ({ name, path, command }) => {
   test('--help says what for, how, and with which exit codes', async () => {
