@@ -38,7 +38,11 @@ describe('what can stand at the cursor', () => {
     ['any of several arguments', ['crossval', 'merge', 'a', 'b', ''], ['files']],
     ['a value that has the name of a command', ['crossval', '-m', 'sweep', '--shar'], ['none']],
     ['a command with a hyphen', ['verify'], ['none', 'verify-receipt']],
-    ['options that begin alike', ['verify-receipt', '--req'], ['none', '--require-gpu-kernels', '--require-quantized-kernels']],
+    [
+      'options that begin alike',
+      ['verify-receipt', '--req'],
+      ['none', '--require-gpu-kernels', '--require-quantized-kernels'],
+    ],
     ['a receipt to write', ['benchmark', '--receipt', ''], ['files']],
     ['a receipt to verify', ['verify-receipt', ''], ['files']],
     ['several values of one option', ['crossval', '-p', 'a', 'b', '--bis'], ['none', '--bisect']],

@@ -59,7 +59,9 @@ export function receiptTokenizer({ source, digest, tokenizer }: LoadedTokenizer)
 }
 
 function hasI2s({ weights }: ModelEvidence['model']): boolean {
-  return weights.layers.some(({ count: _count, ...linears }) => Object.values(linears).some(({ type }) => type === 'I2_S'));
+  return weights.layers.some(({ count: _count, ...linears }) =>
+    Object.values(linears).some(({ type }) => type === 'I2_S'),
+  );
 }
 
 /** The sums of each kernel over all runs. */
