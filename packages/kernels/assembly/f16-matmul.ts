@@ -4,7 +4,7 @@
 // The plain dot product comes twice: over a row of f16 that is read once (the head), and over a row that was widened to
 // f32 because several vectors read it (attention).
 import { addExactProduct, F16_SCALE, fma4, halve4, loadF16x4, loadScaledF16x4, roundToF16x4 } from './lanes';
-import { touch, TOUCHED_BYTES } from './touch';
+import { touchBlock, TOUCHED_BYTES } from './touch';
 
 /** Sixteen lanes, four v128, to one sum by halving. */
 // @ts-ignore: decorator
@@ -203,7 +203,7 @@ export function f16Gemv(
   for (let row = rowBegin; row < rowEnd; row += most) {
     const end = min(row + most, rowEnd);
     let m = matrix + <usize>row * rowBytes;
-    touched |= touch(m, m + <usize>(end - row) * rowBytes);
+    touched |= touchBlock(m, matrix + <usize>end * rowBytes, matrix + <usize>min(end + most, rowEnd) * rowBytes);
     for (let to = out + (<usize>row << 2), toEnd = out + (<usize>end << 2); to < toEnd; to += 4, m += rowBytes) {
       const dot = lanes == 16 ? dotArrangedLanes16(m, scratch, full, sums) : dotArrangedLanes8(m, scratch, full, sums);
       store<f32>(to, full == width ? dot : addScaledTail(dot, m, scratch, full, width));

@@ -3,7 +3,7 @@
 // from adjacent stores, so sums pass through scratch. Without the flag these are slower: too many values are alive.
 import { finish4, finishRows, i2sGemm, i2sGemv, rowsAtOnce } from './i2s';
 import { dot16 } from './lanes';
-import { touch } from './touch';
+import { touch, touchBlock } from './touch';
 
 export function i2sGemvWide(
   weights: usize, rowBegin: i32, rowEnd: i32, width: i32, weightScale: f32,
@@ -20,7 +20,8 @@ export function i2sGemvWide(
   let w = weights + ((<usize>rowBegin * width) >> 2);
   for (let row = rowBegin; row < rowEnd; row += most) {
     const rows = min(most, rowEnd - row);
-    touched |= touch(w, w + ((<usize>rows * width) >> 2));
+    const next = min(row + 2 * most, rowEnd);
+    touched |= touchBlock(w, w + ((<usize>rows * width) >> 2), weights + ((<usize>next * width) >> 2));
     for (let to = scratch, end = scratch + (<usize>rows << 5); to < end; to += 64) {
       // As in i2sGemv: codes in bits 0-1 count once (a, c), those in bits 2-3 four times (b, d).
       let a0 = i32x4.splat(0), A0 = i32x4.splat(0), a1 = i32x4.splat(0), A1 = i32x4.splat(0);

@@ -6,7 +6,7 @@
 // Range: codes are 0..2 and values -128..127, so a dot product of `width` columns is at most 256 * width in
 // magnitude: i32 is exact up to width 8,388,607, and f32(dot - sum) up to 65,536 (2^24 / 256).
 import { dot16 } from './lanes';
-import { touch, TOUCHED_BYTES } from './touch';
+import { touchBlock, TOUCHED_BYTES } from './touch';
 
 /** Sums of four i32x4, one a lane. */
 // @ts-ignore: decorator
@@ -63,7 +63,8 @@ export function i2sGemv(
   let w = weights + ((<usize>rowBegin * width) >> 2);
   for (let row = rowBegin; row < rowEnd; row += most) {
     const rows = min(most, rowEnd - row);
-    touched |= touch(w, w + ((<usize>rows * width) >> 2));
+    const next = min(row + 2 * most, rowEnd);
+    touched |= touchBlock(w, w + ((<usize>rows * width) >> 2), weights + ((<usize>next * width) >> 2));
     for (let to = scratch, end = scratch + (<usize>rows << 5); to < end; to += 64) {
       // Codes in bits 0-1 count once (A), those in bits 2-3 four times (B): the sum is A + B / 4, exactly.
       let a0 = i32x4.splat(0), b0 = i32x4.splat(0), a1 = i32x4.splat(0), b1 = i32x4.splat(0);

@@ -26,6 +26,7 @@
 // Non-finite values make bounds that are NaN or infinite, and those exclude no row.
 import { f16Gemv } from './f16-matmul';
 import { loadF16x4 } from './lanes';
+import { touchBlock, TOUCHED_BYTES } from './touch';
 
 const OUTWARD: f64 = 1.0 + 1.0 / 1048576.0;
 
@@ -145,7 +146,14 @@ export function screenRows(
   values: usize, bounds: usize, lower: usize, upper: usize, scratch: usize,
 ): void {
   const stride = <usize>width;
+  const most = max(4, (TOUCHED_BYTES / width) & ~3);
+  let touched = 0;
   for (let row = rowBegin; row < rowEnd; row += 4) {
+    if ((row - rowBegin) % most == 0) {
+      const end = min(row + most, rowEnd);
+      const next = min(end + most, rowEnd);
+      touched |= touchBlock(codes + <usize>row * stride, codes + <usize>end * stride, codes + <usize>next * stride);
+    }
     // Upper case are the second 8 of 16 columns: what V8's revectorizer joins. It starts from adjacent stores.
     let a0 = i32x4.splat(0), A0 = i32x4.splat(0), a1 = i32x4.splat(0), A1 = i32x4.splat(0);
     let a2 = i32x4.splat(0), A2 = i32x4.splat(0), a3 = i32x4.splat(0), A3 = i32x4.splat(0);
@@ -183,6 +191,7 @@ export function screenRows(
     v128.store(lower + at, i64x2.shuffle(both01, both23, 0, 2));
     v128.store(upper + at, i64x2.shuffle(both01, both23, 1, 3));
   }
+  store<i32>(scratch, touched);
 }
 
 /** Puts `value` in the place of a heap's root, its least, and lets it sink. */
