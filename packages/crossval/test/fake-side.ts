@@ -42,6 +42,8 @@ export function tapsOfStep(ids: readonly number[], step: number, start: number, 
   return [
     tap('inp_embd', 0, [tokens, VOCAB_SIZE], hidden),
     tap('norm-0', 0, [tokens, VOCAB_SIZE], hidden),
+    // Equal scores, whose softmax gives equal weights.
+    tap('kq-0', 0, [HEADS, tokens, CELLS], new Float32Array(HEADS * tokens * CELLS)),
     tap('kq_soft_max_ext-0', 0, [HEADS, tokens, CELLS], probabilities(tokens, start)),
     tap('norm-0', 1, [tokens, VOCAB_SIZE], hidden),
     tap('result_output', 0, [tokens, VOCAB_SIZE], Float32Array.from(rows.flat())),

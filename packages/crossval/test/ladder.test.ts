@@ -71,11 +71,11 @@ describe('a side that computes the same', () => {
       cases: 4,
       tokens: 5 + 5 + 12 + 12,
       tracedCases: 2,
-      taps: 5 + 3 * 5,
-      tapsByValue: 20,
+      taps: 6 + 3 * 6,
+      tapsByValue: 24,
       tapsByDigest: 0,
-      // Per token: two heads of 32 cells and four times 16 values; 5 tokens of the batch and 3 recorded steps.
-      tapValues: (5 + 3) * (2 * 32 + 4 * 16),
+      // Per token: twice two heads of 32 cells and four times 16 values; 5 tokens of the batch and 3 recorded steps.
+      tapValues: (5 + 3) * (2 * 2 * 32 + 4 * 16),
       maskRows: 2 * (5 + 3),
       maskRowsAgainstReference: 2 * (5 + 3),
       rowsByValue: 5 + 5 + 12 + 1,
@@ -94,7 +94,7 @@ describe('a side that computes the same', () => {
     expect(report).toMatchObject({
       verdict: 'pass',
       maxAbs: null,
-      counts: { rowsByValue: 0, rowsByDigest: 23, tapsByValue: 0, tapsByDigest: 20, maskRowsAgainstReference: 0 },
+      counts: { rowsByValue: 0, rowsByDigest: 23, tapsByValue: 0, tapsByDigest: 24, maskRowsAgainstReference: 0 },
     });
   });
 
@@ -195,6 +195,18 @@ describe('masks', () => {
     );
   });
 
+  test('no weight for a score too far below the largest is no mask', async () => {
+    const score = changeTap(
+      ({ name }) => name === 'kq-0',
+      (data) => data.with(32, -2000),
+    );
+    const weight = changeTap(isMask, (data) => (data.length > 64 ? data.with(32, 0) : data));
+    const report = await climb({ taps: (taps) => weight.taps!(score.taps!(taps)) });
+    // What differs are the scores, which a later rung compares.
+    expect(summary(report)).toEqual(failure('positions', 'TAP_DIFFERS'));
+    expect(report.failures[0]).toMatchObject({ details: { name: 'kq-0' } });
+  });
+
   test('NaN beyond a position is a leak', async () => {
     expect(summary(await climb(changeTap(isMask, (data) => data.with(31, Number.NaN))))).toEqual(
       failure('masks', 'MASK_LEAK'),
@@ -286,7 +298,7 @@ describe('positions', () => {
     expect(summary(report)).toEqual(failure('positions', 'TAP_DIFFERS'));
     expect(report.firstDivergence).toMatchObject({
       case: 'p0.batch-all',
-      index: 3,
+      index: 4,
       name: 'norm-0',
       occurrence: 1,
       step: 0,

@@ -25,7 +25,7 @@ const passing = await climb({});
 const failing = await climb({
   identity: { name: HOSTILE },
   taps: (taps) =>
-    taps.map((tap, index) => (index >= 3 ? { ...tap, data: tap.data!.map((value) => value * 1.5) } : tap)),
+    taps.map((tap, index) => (index >= 4 ? { ...tap, data: tap.data!.map((value) => value * 1.5) } : tap)),
   rows: (rows) =>
     rows.map((row) => (row.position === 2 ? { ...row, values: row.values!.map((value) => value + 1) } : row)),
 });

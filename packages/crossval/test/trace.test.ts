@@ -55,7 +55,7 @@ describe('trace files', () => {
       const captured = await captureTrace(fakeSide(), IDS, { mode });
       const diff = await diffTraces(captured, file);
       expect(diff).toMatchObject({ verdict: 'equal', first: null, differing: 0, compared: file.taps.length });
-      expect(file.taps).toHaveLength(mode === 'sequential' ? 5 * IDS.length : 5);
+      expect(file.taps).toHaveLength(mode === 'sequential' ? 6 * IDS.length : 6);
     }
   });
 
@@ -118,12 +118,12 @@ describe('diffTraces', () => {
 
   test('names the first differing operation, its element and the last equal one', async () => {
     const at = 16 * 2 + 3; // row 2
-    const found = await diff(broken([3, 4], (data) => flipBit(data, at)));
+    const found = await diff(broken([4, 5], (data) => flipBit(data, at)));
     expect(found).toMatchObject({
       verdict: 'differs',
       differing: 2,
       byValue: 2,
-      byDigest: 3,
+      byDigest: 4,
       first: {
         name: 'norm-0',
         occurrence: 1,
@@ -131,7 +131,7 @@ describe('diffTraces', () => {
         element: { index: at, position: 2 },
         metrics: { differing: 1, maxUlp: 1 },
       },
-      lastEqual: { name: 'kq_soft_max_ext-0', index: 2 },
+      lastEqual: { name: 'kq_soft_max_ext-0', index: 3 },
     });
     expect(renderTraceDiff(found)).toMatch(
       /First difference  norm-0 .*1 of .* values.*\(1 ulp\).*\nLast equal +kq_soft_max_ext-0/,
@@ -141,9 +141,9 @@ describe('diffTraces', () => {
   test('the position in a tap with heads outside, and in a sequential trace', async () => {
     const cells = 32;
     const head1row3 = (IDS.length + 3) * cells + 1;
-    expect((await diff(broken([2], (data) => flipBit(data, head1row3)))).first?.element?.position).toBe(3);
+    expect((await diff(broken([3], (data) => flipBit(data, head1row3)))).first?.element?.position).toBe(3);
     const sequential = await diff(
-      broken([5 * 3 + 1], (data) => flipBit(data, 0)),
+      broken([6 * 3 + 1], (data) => flipBit(data, 0)),
       undefined,
       'sequential',
     );
@@ -205,7 +205,7 @@ describe('diffTraces', () => {
 
   test('the drift of each layer and position', async () => {
     const { drift } = await diff(
-      broken([4], (data) => data.map((value, index) => (index >= 16 ? value * 1.5 : value))),
+      broken([5], (data) => data.map((value, index) => (index >= 16 ? value * 1.5 : value))),
     );
     expect(drift.map(({ name }) => name)).toEqual(['inp_embd', 'result_output']);
     expect(drift[0]?.relative).toBe(0);

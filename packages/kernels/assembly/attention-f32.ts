@@ -7,13 +7,14 @@ import { dotF32 } from './f32-matmul';
 /** Rows of q that share one pass over the values. */
 const TILE_ROWS: i32 = 8;
 
+/** Of the kv heads [headBegin, headEnd). */
 export function storeKeysValuesF32(
-  keys: usize, values: usize, count: i32, kvHeads: i32, headDim: i32, position: i32, cells: i32,
+  headBegin: i32, headEnd: i32, keys: usize, values: usize, count: i32, kvHeads: i32, headDim: i32, position: i32, cells: i32,
   keyCache: usize, valueCache: usize,
 ): void {
   for (let row = 0; row < count; row++) {
     const cell = <usize>(position + row);
-    for (let head = 0; head < kvHeads; head++) {
+    for (let head = headBegin; head < headEnd; head++) {
       const offset = (<usize>row * kvHeads + head) * headDim << 2;
       memory.copy(keyCache + (((<usize>head * cells + cell) * headDim) << 2), keys + offset, <usize>headDim << 2);
       const valueColumn = valueCache + ((<usize>head * headDim * cells + cell) << 2);

@@ -7,13 +7,14 @@ import { F16_SCALE, halve4, loadScaledF16x4, narrowF16x4, roundToF16x4, storeF16
 /** Rows of q whose scores are computed together: with 512 cells they stay in a first-level cache. */
 const TILE_ROWS: i32 = 8;
 
+/** Of the kv heads [headBegin, headEnd). */
 export function storeKeysValues(
-  keys: usize, values: usize, count: i32, kvHeads: i32, headDim: i32, position: i32, cells: i32,
+  headBegin: i32, headEnd: i32, keys: usize, values: usize, count: i32, kvHeads: i32, headDim: i32, position: i32, cells: i32,
   keyCache: usize, valueCache: usize,
 ): void {
   for (let row = 0; row < count; row++) {
     const cell = <usize>(position + row);
-    for (let head = 0; head < kvHeads; head++) {
+    for (let head = headBegin; head < headEnd; head++) {
       const offset = (<usize>row * kvHeads + head) * headDim << 2;
       const keyCell = keyCache + (((<usize>head * cells + cell) * headDim) << 1);
       const valueColumn = valueCache + ((<usize>head * headDim * cells + cell) << 1);

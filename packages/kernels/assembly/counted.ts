@@ -69,9 +69,19 @@ export function storeKeysValues(
   keys: usize, values: usize, count: i32, kvHeads: i32, headDim: i32, position: i32, cells: i32,
   keyCache: usize, valueCache: usize,
 ): void {
+  storeKeysValuesShare(0, 1, keys, values, count, kvHeads, headDim, position, cells, keyCache, valueCache);
+}
+
+/** Threads split the kv heads; the first counts the rows. */
+export function storeKeysValuesShare(
+  thread: i32, threads: i32, keys: usize, values: usize, count: i32, kvHeads: i32, headDim: i32, position: i32, cells: i32,
+  keyCache: usize, valueCache: usize,
+): void {
   const start = started();
-  attend.storeKeysValues(keys, values, count, kvHeads, headDim, position, cells, keyCache, valueCache);
-  tallyRows(5, start, count, 2 * kvHeads * headDim, 12 * kvHeads * headDim, 0);
+  const headBegin = kvHeads * thread / threads, headEnd = kvHeads * (thread + 1) / threads;
+  attend.storeKeysValues(headBegin, headEnd, keys, values, count, kvHeads, headDim, position, cells, keyCache, valueCache);
+  const elements = <u64>count * <u64>(headEnd - headBegin) * <u64>headDim;
+  tally(5, start, thread == 0 ? count : 0, 2 * elements, 12 * elements, 0);
 }
 
 export function attention(
@@ -174,9 +184,19 @@ export function storeKeysValuesF32(
   keys: usize, values: usize, count: i32, kvHeads: i32, headDim: i32, position: i32, cells: i32,
   keyCache: usize, valueCache: usize,
 ): void {
+  storeKeysValuesF32Share(0, 1, keys, values, count, kvHeads, headDim, position, cells, keyCache, valueCache);
+}
+
+/** Threads split the kv heads; the first counts the rows. */
+export function storeKeysValuesF32Share(
+  thread: i32, threads: i32, keys: usize, values: usize, count: i32, kvHeads: i32, headDim: i32, position: i32, cells: i32,
+  keyCache: usize, valueCache: usize,
+): void {
   const start = started();
-  attendF32.storeKeysValuesF32(keys, values, count, kvHeads, headDim, position, cells, keyCache, valueCache);
-  tallyRows(18, start, count, 2 * kvHeads * headDim, 16 * kvHeads * headDim, 0);
+  const headBegin = kvHeads * thread / threads, headEnd = kvHeads * (thread + 1) / threads;
+  attendF32.storeKeysValuesF32(headBegin, headEnd, keys, values, count, kvHeads, headDim, position, cells, keyCache, valueCache);
+  const elements = <u64>count * <u64>(headEnd - headBegin) * <u64>headDim;
+  tally(18, start, thread == 0 ? count : 0, 2 * elements, 16 * elements, 0);
 }
 
 export function attentionF32(

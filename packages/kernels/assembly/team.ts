@@ -5,7 +5,7 @@ import {
   i2sGemm, i2sGemmI16, i2sGemmWide, i2sGemv, i2sGemvI16, i2sGemvWide, multiplyBy, packScreen, q4_0Gemm, q6KGemm,
   q8_0Gemm, quantizeForScreen, quantizeRows, quantizeRowsQ8_0, quantizeRowsQ8K, quantizeRowsTl1,
   reluSquaredGate, rescoreCandidates, rmsNorm, ropeNeox, ropeNorm, roundToBf16, roundToF16, screenRows,
-  selectCandidates, siluGate, storeKeysValues, storeKeysValuesF32, tl1Gemv, tq2_0Gemm, widenF16,
+  selectCandidates, siluGate, storeKeysValuesShare, storeKeysValuesF32Share, tl1Gemv, tq2_0Gemm, widenF16,
 } from './counted';
 import { addTime, callsAreTimed, clock, countCall, countFirstThread, timeCalls } from './counters';
 
@@ -176,9 +176,7 @@ function step(team: usize, p: usize, thread: i32, threads: i32, scratch: usize):
       return p + 9 * 4;
     }
     case 5: {
-      if (thread == 0) {
-        storeKeysValues(word(p, 0), word(p, 1), word(p, 2), word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8));
-      }
+      storeKeysValuesShare(thread, threads, word(p, 0), word(p, 1), word(p, 2), word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8));
       return p + 10 * 4;
     }
     case 6: {
@@ -255,9 +253,7 @@ function step(team: usize, p: usize, thread: i32, threads: i32, scratch: usize):
       return p + 10 * 4;
     }
     case 18: {
-      if (thread == 0) {
-        storeKeysValuesF32(word(p, 0), word(p, 1), word(p, 2), word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8));
-      }
+      storeKeysValuesF32Share(thread, threads, word(p, 0), word(p, 1), word(p, 2), word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8));
       return p + 10 * 4;
     }
     case 19: {

@@ -116,8 +116,8 @@ function attending(
   };
 }
 
-/** Attention row by row, each as if it were the last: no position is masked. */
-function withoutMask(plain: WasmKernels): Partial<WasmKernels> {
+/** Attention row by row: each sees the cells up to the position that `lastSeen` says. */
+function seeing(plain: WasmKernels, lastSeen: (position: number, last: number) => number): Partial<WasmKernels> {
   return {
     attention(
       q,
@@ -151,7 +151,7 @@ function withoutMask(plain: WasmKernels): Partial<WasmKernels> {
           kvHeads,
           headDim,
           1,
-          position + count - 1,
+          lastSeen(position + row, position + count - 1),
           keys,
           values,
           cacheCells,
@@ -427,6 +427,20 @@ export const FAULTS: readonly Fault[] = [
     cause: 'rope-base',
   },
   {
+    // With large scores some softmax weights underflow to 0 on one side only, which is no mask.
+    name: 'the base of RoPE is 10,000, where softmax weights underflow',
+    both: (parts) => {
+      for (let layer = 0; layer < 4; layer++) scaleTensor(parts, `blk.${layer}.attn_q.weight`, 64);
+    },
+    file: ({ metadata }) => {
+      const at = metadata.findIndex(([key]) => key.endsWith('rope.freq_base'));
+      metadata[at] = [metadata[at]![0], 'f32', 10_000];
+    },
+    rung: 'positions',
+    tap: 'Qcur-0#1',
+    cause: 'rope-base',
+  },
+  {
     name: 'the base of RoPE is 1 % larger',
     file: ({ metadata }) => {
       const at = metadata.findIndex(([key]) => key.endsWith('rope.freq_base'));
@@ -460,7 +474,20 @@ export const FAULTS: readonly Fault[] = [
   },
   { name: 'RoPE of neighbours', kernels: neighbours, rung: 'positions', tap: 'Qcur-0#1', cause: 'rope-pairing' },
   { name: 'no RoPE', kernels: () => ({ ropeNeox() {} }), rung: 'positions', tap: 'Qcur-0#1', cause: 'rope-missing' },
-  { name: 'no causal mask', kernels: withoutMask, rung: 'masks', tap: 'kq_soft_max_ext-0#0', cause: 'causal-mask' },
+  {
+    name: 'no causal mask',
+    kernels: (plain) => seeing(plain, (_, last) => last),
+    rung: 'masks',
+    tap: 'kq_soft_max_ext-0#0',
+    cause: 'causal-mask',
+  },
+  {
+    name: 'a position does not see itself',
+    kernels: (plain) => seeing(plain, (position) => Math.max(0, position - 1)),
+    rung: 'masks',
+    tap: 'kq_soft_max_ext-0#0',
+    cause: 'causal-mask',
+  },
   {
     name: 'keys and values one cell too far',
     kernels: (plain) => ({

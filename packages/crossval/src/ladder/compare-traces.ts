@@ -22,6 +22,7 @@ export interface TraceComparison {
 }
 
 const ATTENTION_PROBABILITIES = /^kq_soft_max_ext-\d+$/;
+const ATTENTION_SCORES = /^kq-\d+$/;
 
 /**
  * Runs both traces of a case once and compares places, shapes, masks and values.
@@ -50,6 +51,8 @@ export async function compareTraces(
   const differences: TapDifference[] = [];
   const digests: Promise<void>[] = [];
   const tokensOfStep = new Map<number, number>();
+  /** Ours of the layer that runs: a copy, because its probabilities come with a later tap. */
+  let scores: TraceTap | undefined;
   const result: TraceComparison = {
     shapeFailure: undefined,
     maskFailure: undefined,
@@ -110,11 +113,19 @@ export async function compareTraces(
         result.shapeFailure ??= shapeFailure(id, 'SHAPE_DIFFERS', theirs, tap, `ours has ${data.length} values`);
         return;
       }
+      if (data !== undefined && ATTENTION_SCORES.test(tap.name)) scores = { ...tap, data: data.slice() };
       if (data !== undefined && ATTENTION_PROBABILITIES.test(tap.name)) {
         const start = mode === 'sequential' ? tap.step : tokensBefore(tokensOfStep, tap.step);
-        const mask = checkMask({ ...tap, data }, start, theirs.data);
+        const key = keyOf({ ...tap, name: tap.name.replace('kq_soft_max_ext', 'kq') });
+        const theirScores = expected[indexOf.get(key) ?? -1];
+        const mask = checkMask(
+          tap,
+          start,
+          { weights: data, scores: scores !== undefined && keyOf(scores) === key ? scoresOf(scores, tap) : undefined },
+          theirs.data && { weights: theirs.data, scores: theirScores && scoresOf(theirScores, tap) },
+        );
         result.maskRows += mask.rows;
-        if (theirs.data !== undefined) result.maskRowsAgainstReference += mask.rows;
+        result.maskRowsAgainstReference += mask.rowsAgainstReference;
         if (mask.problem !== undefined) result.maskFailure ??= { rung: 'masks', case: id, ...mask.problem };
       }
       if (data !== undefined && theirs.data !== undefined) compareByValue(index, theirs.data, data);
@@ -126,6 +137,11 @@ export async function compareTraces(
   result.shapeFailure ??= compareOrder(id, expected, seen);
   result.divergence = differences.toSorted((a, b) => a.index - b.index)[0];
   return result;
+}
+
+/** Scores of the same shape as their probabilities. */
+function scoresOf(scores: TraceTap, probabilities: TraceTap): Float32Array | undefined {
+  return sameShape(scores.shape, probabilities.shape) ? scores.data : undefined;
 }
 
 function digestOf(tap: TraceTap): Promise<string> | undefined {

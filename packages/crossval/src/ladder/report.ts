@@ -31,7 +31,7 @@ export type LadderFailureCode =
   | 'KV_CELLS'
   /** A position sees a later one. */
   | 'MASK_LEAK'
-  /** One side gives a cell no weight, the other does. */
+  /** One side gives a cell no weight, the other does, and no underflow explains it. */
   | 'MASK_DIFFERS'
   /** Under `exact`: an operation's result differs. */
   | 'TAP_DIFFERS'
@@ -99,7 +99,7 @@ export interface LadderCounts {
   tapValues: number;
   /** Rows of attention probabilities: one head at one position. */
   maskRows: number;
-  /** Of these, rows whose zero pattern was also compared with the reference's. */
+  /** Of these, rows whose zeros were also compared with the reference's: it has values, and our trace has the scores. */
   maskRowsAgainstReference: number;
   /** Prompt positions. */
   rowsByValue: number;

@@ -153,7 +153,8 @@ export const CAUSES: Readonly<Record<CauseId, CauseDescription>> = {
   },
   'causal-mask': {
     title: 'the causal mask is missing or wrong',
-    needs: 'attention gives weight to a later position, or none where the reference gives some',
+    needs:
+      'attention gives weight to a later position, or none where the reference gives some and the score rules out underflow',
     confirm: 'bittern crossval --ladder masks',
   },
   'kv-cells': {

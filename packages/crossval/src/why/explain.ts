@@ -110,9 +110,8 @@ function byNameAlone({ diff, reference }: Located): Finding[] {
 function fromFailure({ code, message, details }: LadderFailure): Finding[] {
   switch (code) {
     case 'MASK_LEAK':
-      return [{ id: 'causal-mask', strength: 0.99, evidence: message }];
     case 'MASK_DIFFERS':
-      return [{ id: 'causal-mask', strength: 0.7, evidence: message }];
+      return [{ id: 'causal-mask', strength: 0.99, evidence: message }];
     case 'KV_CELLS':
       return [{ id: 'kv-cells', strength: 0.95, evidence: message }];
     case 'ROW_LENGTH_DIFFERS':

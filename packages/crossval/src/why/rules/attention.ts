@@ -1,3 +1,4 @@
+import { wrongCell } from '../../ladder/masks.ts';
 import { layoutOf } from '../../trace/tap-layout.ts';
 import type { Finding } from '../causes.ts';
 import { FLOAT_NOISE, HALF_NOISE, relativeError, rowsOf, short } from '../measure.ts';
@@ -81,13 +82,18 @@ export async function scoreCauses(scene: Scene): Promise<Finding[]> {
 }
 
 /** Probabilities differ though the scores are equal. */
-export function softmaxCauses({ theirs, mine, layout, first }: Scene): Finding[] {
+export async function softmaxCauses(scene: Scene): Promise<Finding[]> {
+  const { theirs, mine, layout, first } = scene;
   const [a, b] = [rowsOf(theirs, layout), rowsOf(mine, layout)];
+  const equal = await inLayer(scene, 'kq');
+  const scores = equal && rowsOf(equal, layout);
   for (const [row, position] of layout.positions.entries()) {
     for (const [head, group] of b.entries()) {
-      const leak = group[row]!.findIndex((value, cell) => cell > position && value !== 0);
-      if (leak < 0) continue;
-      const evidence = `head ${head} at position ${position} gives cell ${leak} the weight ${short(group[row]![leak]!)}`;
+      const sides = [group, a[head]!].map((rows) => ({ weights: rows[row]!, scores: scores?.[head]![row] }));
+      const cell = wrongCell(sides[0]!, sides[1], position);
+      if (cell === undefined) continue;
+      const [ours, reference] = sides.map(({ weights }) => short(weights[cell]!));
+      const evidence = `head ${head} at position ${position} gives cell ${cell} the weight ${ours}, the reference ${reference}`;
       return [{ id: 'causal-mask', strength: 0.99, evidence }];
     }
   }
