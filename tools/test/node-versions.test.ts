@@ -1,18 +1,15 @@
 import { execFile } from 'node:child_process';
-import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
+import { nodeVersions } from '../src/packages/node-versions.ts';
 
 // The other versions of Node come from npm as programs for Linux on x64. The version that runs all other tests is Node 26.
 const SCRIPT = fileURLToPath(new URL('../src/run-conformance.ts', import.meta.url));
-const require = createRequire(import.meta.url);
 
 describe.runIf(process.platform === 'linux' && process.arch === 'x64').concurrent('conformance of the kernels', () => {
   test.each([22, 24])('in Node %i', { timeout: 600_000 }, async (major) => {
-    const node = join(dirname(require.resolve(`node-${major}/package.json`)), 'bin', 'node');
-    const { stdout } = await promisify(execFile)(node, [SCRIPT]);
+    const { stdout } = await promisify(execFile)(nodeVersions().get(major)!, [SCRIPT]);
     const { version, compared } = JSON.parse(stdout) as { version: string; compared: Record<string, number> };
     expect(version).toMatch(new RegExp(`^v${major}\\.`));
     // Every variant and number of threads compared the same, many, values.

@@ -2,7 +2,9 @@ import { Command, CommanderError } from 'commander';
 import { addBenchmarkCommand } from './commands/benchmark.ts';
 import { addChatCommand } from './commands/chat.ts';
 import { addCompatCheckCommand } from './commands/compat-check.ts';
+import { addCompletionCommand } from './commands/completion.ts';
 import { addCrossvalCommand } from './commands/crossval.ts';
+import { addDoctorCommand } from './commands/doctor.ts';
 import { addFetchCppCommand } from './commands/fetch-cpp.ts';
 import { addInspectCommand } from './commands/inspect.ts';
 import { addLogitsCommand } from './commands/logits.ts';
@@ -17,17 +19,20 @@ import { addVerifyReceiptCommand } from './commands/verify-receipt.ts';
 import { codeOf, messageOf } from './errors.ts';
 import { EXIT_CODES, EXIT_CODES_HELP, type ExitCode, exitCodeOf } from './exit-codes.ts';
 import type { Io } from './io.ts';
+import { checkMandatoryOptionsLast } from './mandatory-options.ts';
 import { VERSION } from './version.ts';
 
 /**
- * Runs one command.
+ * All commands, with their options and help.
  *
- * @param argv - what follows the program's name
- * @returns the exit code
+ * @param writeHelp - gets what `--help` and `--version` print
+ * @param setExitCode - called by commands that print a result and yet do not succeed
  */
-export async function main(argv: readonly string[], io: Io): Promise<ExitCode> {
-  let help = '';
-  let exitCode: ExitCode = EXIT_CODES.success;
+export function createProgram(
+  io: Io,
+  writeHelp: (text: string) => void,
+  setExitCode: (code: ExitCode) => void,
+): Command {
   const program = new Command('bittern')
     .description('Runs BitNet b1.58 models, with the bits of bitnet.cpp.')
     .version(VERSION)
@@ -35,21 +40,26 @@ export async function main(argv: readonly string[], io: Io): Promise<ExitCode> {
     // Options behind a sub-command are the sub-command's, also where both have one of that name: `fetch-cpp --version 3.22.1`.
     .enablePositionalOptions()
     .configureOutput({
-      writeOut: (text) => {
-        help += text;
-      },
+      writeOut: writeHelp,
       writeErr: (text) => io.stderr.write(text),
       getOutHelpWidth: () => io.columns,
       getErrHelpWidth: () => io.columns,
     })
-    .addHelpText('after', `\n${EXIT_CODES_HELP}`);
+    .addHelpText(
+      'after',
+      `
+Examples:
+  bittern run -p "Once upon a time"
+  bittern crossval --exact
+  bittern doctor
+  bittern crossval --help
+
+${EXIT_CODES_HELP}`,
+    );
   addRunCommand(program, io);
   addChatCommand(program, io);
   addLogitsCommand(program, io);
   addScoreCommand(program, io);
-  const setExitCode = (code: ExitCode): void => {
-    exitCode = code;
-  };
   addTokenizeCommand(program, io, setExitCode);
   addInspectCommand(program, io, setExitCode);
   addCompatCheckCommand(program, io, setExitCode);
@@ -61,7 +71,30 @@ export async function main(argv: readonly string[], io: Io): Promise<ExitCode> {
   addPreflightCommand(program, io, setExitCode);
   addSetupCppAutoCommand(program, io);
   addFetchCppCommand(program, io, setExitCode);
+  addDoctorCommand(program, io, setExitCode);
+  addCompletionCommand(program, io);
+  checkMandatoryOptionsLast(program);
+  return program;
+}
 
+/**
+ * Runs one command.
+ *
+ * @param argv - what follows the program's name
+ * @returns the exit code
+ */
+export async function main(argv: readonly string[], io: Io): Promise<ExitCode> {
+  let help = '';
+  let exitCode: ExitCode = EXIT_CODES.success;
+  const program = createProgram(
+    io,
+    (text) => {
+      help += text;
+    },
+    (code) => {
+      exitCode = code;
+    },
+  );
   try {
     await parse(program, argv);
     if (help !== '') await io.stdout.write(help);

@@ -24,7 +24,7 @@ export {
   type Numerics,
   type ScreenedHeadOptions,
 } from './model.ts';
-export { KV_TYPES, type KvType } from './run-state.ts';
+export { KV_TYPES, type KvType, type SessionBytes } from './run-state.ts';
 export { createSampler, type SamplerOptions } from './sampling.ts';
 export { HEAD_KINDS, type HeadKind } from './screened-head.ts';
 export { type EvaluateOptions, type NotFinite, type ScreenedSession, Session } from './session.ts';

@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { joinSources, openGguf, shardNames, sourceFromBytes } from '../src/index.ts';
+import { joinSources, openGguf, openUrl, shardNames, sourceFromBytes } from '../src/index.ts';
 import { openFile } from '../src/source-node.ts';
 import * as b from './builder.ts';
 
@@ -133,4 +133,19 @@ describe('what is not one model is refused', () => {
     await expect(openGguf(shards, { limits: { splitFiles: 2 } })).rejects.toMatchObject({ limit: 'splitFiles' });
     await expect(openGguf([])).rejects.toThrow(TypeError);
   });
+});
+
+test('the URL of any file opens the whole model', async () => {
+  const fetch = async (url: string | URL | Request, init?: RequestInit): Promise<Response> => {
+    const bytes = shards[Number(/(\d+)-of-/.exec(String(url))![1]) - 1]!;
+    const [, from, to] = /^bytes=(\d+)-(\d+)$/.exec(new Headers(init?.headers).get('Range')!)!;
+    const range = `bytes ${from}-${Math.min(Number(to), bytes.length - 1)}/${bytes.length}`;
+    return new Response(bytes.slice(Number(from), Number(to) + 1), {
+      status: 206,
+      headers: { 'Content-Range': range },
+    });
+  };
+  const gguf = await openGguf(await openUrl('https://example.org/m-00002-of-00003.gguf', { fetch }));
+  expect([...gguf.tensors.keys()]).toEqual(['t0', 't1', 't2']);
+  expect(await gguf.readTensor('t2')).toEqual(b.ramp(34).subarray(2));
 });

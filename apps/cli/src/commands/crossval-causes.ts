@@ -1,5 +1,6 @@
 import { CAUSES } from '@bittern/crossval';
 import type { Command } from 'commander';
+import { EXIT_CODES_HELP } from '../exit-codes.ts';
 import type { Io } from '../io.ts';
 import { jsonOption } from '../options.ts';
 import { writeJson } from '../output.ts';
@@ -10,7 +11,7 @@ export function addCausesCommand(crossval: Command, io: Io): void {
     .command('causes')
     .description('List the causes that crossval can name, the evidence each needs, and what would confirm it.')
     .addOption(jsonOption())
-    .addHelpText('after', '\nExample:\n  bittern crossval causes')
+    .addHelpText('after', `\nExamples:\n  bittern crossval causes\n\n${EXIT_CODES_HELP}`)
     .action(async ({ json }: { readonly json?: true }) => {
       const causes = Object.entries(CAUSES);
       if (json) await writeJson(io, Object.fromEntries(causes));

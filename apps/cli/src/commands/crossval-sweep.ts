@@ -72,7 +72,7 @@ ${EXIT_CODES_HELP}`,
     .command('merge <files...>')
     .description('Put the shards of a sweep together: one verdict, one report. A shard that is missing is an error.');
   addOutputOptions(merge, 'of all shards')
-    .addHelpText('after', `\nExample:\n  bittern crossval merge shard*.json --html report.html\n\n${EXIT_CODES_HELP}`)
+    .addHelpText('after', `\nExamples:\n  bittern crossval merge shard*.json --html report.html\n\n${EXIT_CODES_HELP}`)
     .action(async (files: string[], options: OutputOptions) => {
       const document = mergeSweeps(await Promise.all(files.map(readSweepDocument)));
       setExitCode(await report(document, options, io));

@@ -4,7 +4,7 @@ import { textOf } from '../crossval/document-text.ts';
 import { EXIT_CODE_OF, otherOutcomesOf } from '../crossval/document.ts';
 import { addCrossvalOptions, type CrossvalOptions } from '../crossval/options.ts';
 import { writeReports } from '../crossval/reports.ts';
-import { NotComparedError } from '../errors.ts';
+import { NotComparedError, UsageError } from '../errors.ts';
 import { EXIT_CODES_HELP, type ExitCode } from '../exit-codes.ts';
 import type { Io } from '../io.ts';
 import { writeJson } from '../output.ts';
@@ -44,7 +44,15 @@ Examples:
 
 ${EXIT_CODES_HELP}`,
     )
-    .action(async (options: CrossvalOptions) => setExitCode(await crossval(options, io)));
+    // So that an unknown sub-command is told as one.
+    .allowExcessArguments()
+    .action(async (options: CrossvalOptions) => {
+      if (command.args.length > 0) {
+        const known = command.commands.map((each) => each.name()).join(', ');
+        throw new UsageError(`crossval has no command ${JSON.stringify(command.args[0])}; it has ${known}.`);
+      }
+      setExitCode(await crossval(options, io));
+    });
   addCrossvalRecordCommand(command, io);
   addSweepCommands(command, io, setExitCode);
   addCausesCommand(command, io);

@@ -36,7 +36,7 @@ export function addFetchCppCommand(program: Command, io: Io, setExitCode: (code:
   program
     .command('fetch-cpp')
     .description('Get a C++ reference: llama.cpp from npm, or a bitnet.cpp from git with a build command of yours.')
-    .addOption(new Option('--backend <name>').choices(['llama', 'bitnet']).makeOptionMandatory())
+    .addOption(new Option('--backend <name>', 'which of the two').choices(['llama', 'bitnet']).makeOptionMandatory())
     .option('--version <version>', 'llama: of the npm package, exact (default: the one that is pinned)')
     .option('--repo <url>', 'bitnet: what git clones, with its submodules')
     .option('--ref <commit>', 'bitnet: the whole digest of the commit; branches and tags move')

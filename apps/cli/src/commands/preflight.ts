@@ -1,17 +1,13 @@
-import { type LibraryBackend, preflight } from '@bittern/cpp-bridge';
 import { type Command, Option } from 'commander';
 import { EXIT_CODES, EXIT_CODES_HELP, type ExitCode } from '../exit-codes.ts';
 import type { Io } from '../io.ts';
 import { jsonOption } from '../options.ts';
 import { ProgressLine, writeJson } from '../output.ts';
 import { type BackendReport, documentOf, textOf } from '../preflight-report.ts';
-import { preflightRecording } from '../recording-preflight.ts';
-
-const BACKENDS = ['bitnet', 'llama', 'recording'] as const;
-type Backend = (typeof BACKENDS)[number];
+import { REFERENCE_NAMES, type ReferenceName, reportOn } from '../reference-check.ts';
 
 interface PreflightOptions {
-  readonly backend?: Backend | 'all';
+  readonly backend?: ReferenceName | 'all';
   readonly verbose?: true;
   readonly json?: true;
 }
@@ -23,7 +19,7 @@ export function addPreflightCommand(program: Command, io: Io, setExitCode: (code
     .description('Find the C++ references, look at them, and run them on a model whose answer is known.')
     .addOption(
       new Option('--backend <name>', 'the one that is needed; all needs every one of them')
-        .choices([...BACKENDS, 'all'])
+        .choices([...REFERENCE_NAMES, 'all'])
         .default(undefined, 'those that are set or installed'),
     )
     .option('--verbose', 'files with digests, what they need, struct layouts, CPU variants')
@@ -50,7 +46,7 @@ ${EXIT_CODES_HELP}`,
 
 /** @returns whether all is as asked */
 async function preflightAll({ backend, verbose, json }: PreflightOptions, io: Io): Promise<boolean> {
-  const wanted: readonly Backend[] = backend === undefined || backend === 'all' ? BACKENDS : [backend];
+  const wanted = backend === undefined || backend === 'all' ? REFERENCE_NAMES : [backend];
   const reports: BackendReport[] = [];
   {
     using progress = new ProgressLine(io);
@@ -66,18 +62,4 @@ async function preflightAll({ backend, verbose, json }: PreflightOptions, io: Io
     await io.stdout.write(`${reports.map((report) => `${textOf(report, verbose === true)}\n`).join('')}${summary}\n`);
   }
   return ok;
-}
-
-function reportOn(backend: Backend, requested: boolean, progress: ProgressLine, io: Io): Promise<BackendReport> {
-  const { env, signal } = io;
-  if (backend === 'recording') {
-    progress.show('recording: verifying digests');
-    return preflightRecording(io);
-  }
-  return preflight(backend satisfies LibraryBackend, {
-    env,
-    requested,
-    signal,
-    onProgress: (what) => progress.show(what),
-  });
 }

@@ -39,7 +39,17 @@ interface RecordedDocument {
 }
 
 export function addTraceCommand(program: Command, io: Io): void {
-  const trace = program.command('trace').description('Record what every operation of an evaluation computes.');
+  const examples = `
+Examples:
+  bittern trace record -m model.gguf -p "Once upon a time" -o traces/ours
+  bittern trace record -m model.gguf --ids 1,2,3 --mode sequential --values "l_out-*" -o traces/ours
+  bittern trace-diff traces/reference traces/ours
+
+${EXIT_CODES_HELP}`;
+  const trace = program
+    .command('trace')
+    .description('Record what every operation of an evaluation computes.')
+    .addHelpText('after', examples);
   trace
     .command('record')
     .description('Write each operation of a prompt with its digest and values: trace.jsonl and values.safetensors.')
@@ -65,16 +75,7 @@ export function addTraceCommand(program: Command, io: Io): void {
     .addOption(tl1KernelOption())
     .addOption(threadsOption())
     .addOption(jsonOption())
-    .addHelpText(
-      'after',
-      `
-Examples:
-  bittern trace record -m model.gguf -p "Once upon a time" -o traces/ours
-  bittern trace record -m model.gguf --ids 1,2,3 --mode sequential --values "l_out-*" -o traces/ours
-  bittern trace-diff traces/reference traces/ours
-
-${EXIT_CODES_HELP}`,
-    )
+    .addHelpText('after', examples)
     .action((options: RecordOptions) => record(options, io));
 }
 

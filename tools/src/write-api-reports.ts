@@ -1,0 +1,16 @@
+// Writes `etc/<package>.api.md` for every package that is published and exports something: `pnpm api-report`.
+import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { apiReports, reportFile } from './packages/api-report.ts';
+import { readPublicPackages } from './packages/public-packages.ts';
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+
+const reports = apiReports(ROOT, await readPublicPackages(ROOT));
+await mkdir(join(ROOT, 'etc'), { recursive: true });
+for (const file of await readdir(join(ROOT, 'etc'))) {
+  if (file.endsWith('.api.md')) await rm(join(ROOT, 'etc', file));
+}
+for (const [one, report] of reports) await writeFile(join(ROOT, reportFile(one)), report);
+console.log(`${reports.size} reports in etc/`);
