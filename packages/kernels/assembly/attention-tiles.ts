@@ -1,6 +1,7 @@
-// The two products of attention over a tile of rows: scores of keys, and sums of values. Both work on f32, to which an
-// f16 cache was widened; the sums are those of an f32 cache, too. Each dot product leaves eight sums in two adjacent v128, which V8's revectorizer joins to one
-// 256-bit register; those of four dot products are finished together.
+// The two products of attention over a tile of rows. Both work on f32, to which an f16 cache was widened: plain dot products
+// (scores of keys; of one row, sums of values, too) and fused ones (sums of values of several rows, for an f32 cache as well).
+// Each dot product leaves eight sums in two adjacent v128, which V8's revectorizer joins to one 256-bit register; those of
+// four dot products are finished together.
 import { blasRow } from './f16-matmul';
 import { addExactProduct, fma4 } from './lanes';
 

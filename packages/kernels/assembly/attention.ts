@@ -1,7 +1,7 @@
 // Causal attention over an f16 key/value cache: see `storeKeysValues` and `attention` in src/contract.ts.
 import { exp4 } from './exp';
 import { plainTile, sumValuesTile } from './attention-tiles';
-import { blasRow, dotF16, roundToF16, widenF16 } from './f16-matmul';
+import { blasRow, roundToF16, widenF16 } from './f16-matmul';
 import { F16_SCALE, halve4, loadScaledF16x4, narrowF16x4, roundToF16x4, storeF16x4 } from './lanes';
 
 /** Rows of q whose scores are computed together: with 512 cells they stay in a first-level cache. */
@@ -220,9 +220,7 @@ export function attention(
       const target = headOut + <usize>row * rowBytes;
       if (count == 1) {
         roundToF16(tile, cells, tile);
-        for (let d: usize = 0; d < <usize>headDim; d++) {
-          store<f32>(target + (d << 2), dotF16(values + d * cellsBytes, tile, cells, lanes));
-        }
+        plainTile(values, headDim, tile, 1, cells, lanes, target, 0, sums);
       } else sumValuesTile(values, cellsBytes, cells, seen, headDim, tile, rows, lanes, target, rowBytes, sums);
     }
   }

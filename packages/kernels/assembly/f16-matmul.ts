@@ -1,8 +1,8 @@
 // Products of an f16 matrix with f32 vectors in the reference's two orders (numerics, sections 5.3 and 5.4):
 // see `f16Gemv`, `f16Gemm`, `widenF16`, `roundToF16` and `findNonFiniteF16` in src/contract.ts.
 //
-// The plain dot product comes twice: over a row of f16 that is read once (the head), and over a row that was widened to
-// f32 because several vectors read it (attention).
+// The plain dot product is here over rows of f16 that are read once (the head); attention-tiles.ts has it over rows that were
+// widened to f32, because several vectors read them.
 import { addExactProduct, F16_SCALE, fma4, halve4, loadF16x4, loadScaledF16x4, roundToF16x4 } from './lanes';
 import { touchBlock, TOUCHED_BYTES } from './touch';
 
@@ -11,14 +11,6 @@ import { touchBlock, TOUCHED_BYTES } from './touch';
 @inline
 function halve16(a: v128, b: v128, c: v128, d: v128): f32 {
   return halve4(f32x4.add(f32x4.add(a, c), f32x4.add(b, d)));
-}
-
-/** Eight lanes of the plain dot product to one sum: halved once, then neighbours are added. */
-// @ts-ignore: decorator
-@inline
-function sumNeighbours8(a: v128, b: v128): f32 {
-  const s = f32x4.add(a, b);
-  return (f32x4.extract_lane(s, 0) + f32x4.extract_lane(s, 1)) + (f32x4.extract_lane(s, 2) + f32x4.extract_lane(s, 3));
 }
 
 // The plain dot product: four accumulators of `lanes` floats, a, b, c, d, added lane by lane as (a + c) + (b + d). Both
@@ -36,69 +28,6 @@ function addScaledTail(total: f32, row: usize, vector: usize, full: i32, width: 
     sum += <f64>f32x4.extract_lane(products, 3);
   }
   return <f32>sum;
-}
-
-/** Adds the columns from `full` on to `total`; row of f32. */
-function addTail(total: f32, row: usize, vector: usize, full: i32, width: i32): f32 {
-  let sum = <f64>total;
-  for (let i: usize = <usize>full << 2, end = <usize>width << 2; i < end; i += 4) {
-    sum += <f64>(load<f32>(row + i) * load<f32>(vector + i));
-  }
-  return <f32>sum;
-}
-
-/** Row of f32; 8 lanes. */
-function dotLanes8(row: usize, vector: usize, width: i32): f32 {
-  let a0 = f32x4.splat(0), a1 = f32x4.splat(0), b0 = f32x4.splat(0), b1 = f32x4.splat(0);
-  let c0 = f32x4.splat(0), c1 = f32x4.splat(0), d0 = f32x4.splat(0), d1 = f32x4.splat(0);
-  const full = width & ~31;
-  let r = row, v = vector;
-  for (const end = row + (<usize>full << 2); r < end; r += 128, v += 128) {
-    a0 = addExactProduct(v128.load(r), v128.load(v), a0);
-    a1 = addExactProduct(v128.load(r, 16), v128.load(v, 16), a1);
-    b0 = addExactProduct(v128.load(r, 32), v128.load(v, 32), b0);
-    b1 = addExactProduct(v128.load(r, 48), v128.load(v, 48), b1);
-    c0 = addExactProduct(v128.load(r, 64), v128.load(v, 64), c0);
-    c1 = addExactProduct(v128.load(r, 80), v128.load(v, 80), c1);
-    d0 = addExactProduct(v128.load(r, 96), v128.load(v, 96), d0);
-    d1 = addExactProduct(v128.load(r, 112), v128.load(v, 112), d1);
-  }
-  const s0 = f32x4.add(f32x4.add(a0, c0), f32x4.add(b0, d0));
-  const s1 = f32x4.add(f32x4.add(a1, c1), f32x4.add(b1, d1));
-  const total = sumNeighbours8(s0, s1);
-  return full == width ? total : addTail(total, row, vector, full, width);
-}
-
-/** Row of f32; 16 lanes. */
-function dotLanes16(row: usize, vector: usize, width: i32): f32 {
-  let s0 = f32x4.splat(0), s1 = f32x4.splat(0), s2 = f32x4.splat(0), s3 = f32x4.splat(0);
-  const full = width & ~63;
-  for (let half: usize = 0; half < 2; half++) {
-    let a0 = f32x4.splat(0), a1 = f32x4.splat(0), b0 = f32x4.splat(0), b1 = f32x4.splat(0);
-    let c0 = f32x4.splat(0), c1 = f32x4.splat(0), d0 = f32x4.splat(0), d1 = f32x4.splat(0);
-    let r = row + (half << 5), v = vector + (half << 5);
-    for (const end = r + (<usize>full << 2); r < end; r += 256, v += 256) {
-      a0 = addExactProduct(v128.load(r), v128.load(v), a0);
-      a1 = addExactProduct(v128.load(r, 16), v128.load(v, 16), a1);
-      b0 = addExactProduct(v128.load(r, 64), v128.load(v, 64), b0);
-      b1 = addExactProduct(v128.load(r, 80), v128.load(v, 80), b1);
-      c0 = addExactProduct(v128.load(r, 128), v128.load(v, 128), c0);
-      c1 = addExactProduct(v128.load(r, 144), v128.load(v, 144), c1);
-      d0 = addExactProduct(v128.load(r, 192), v128.load(v, 192), d0);
-      d1 = addExactProduct(v128.load(r, 208), v128.load(v, 208), d1);
-    }
-    s0 = s2;
-    s1 = s3;
-    s2 = f32x4.add(f32x4.add(a0, c0), f32x4.add(b0, d0));
-    s3 = f32x4.add(f32x4.add(a1, c1), f32x4.add(b1, d1));
-  }
-  const total = halve16(s0, s1, s2, s3);
-  return full == width ? total : addTail(total, row, vector, full, width);
-}
-
-/** The plain dot product of an f32 row that holds f16 values with a vector that does. */
-export function dotF16(row: usize, vector: usize, width: i32, lanes: i32): f32 {
-  return lanes == 16 ? dotLanes16(row, vector, width) : dotLanes8(row, vector, width);
 }
 
 // The head's rows are read once, so they are widened on the way, and without a shuffle: a v128 of eight f16 is four i32,

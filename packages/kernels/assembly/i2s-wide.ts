@@ -135,7 +135,7 @@ export function i2sGemmWide(
   const even = count & ~1;
   const weightsEnd = weights + ((<usize>rowEnd * width) >> 2);
   const tile: usize = 3 * pair;
-  const step: usize = (2 * tile / <usize>count + 63) & ~63; // of the next tile's bytes, with each two tokens
+  const step: usize = (2 * tile / <usize>max(count, 1) + 63) & ~63; // of the next tile's bytes, with each two tokens
   let touched = 0;
   let row = rowBegin;
   for (; row + 6 <= rowEnd && row + 8 != rowEnd; row += 6) {

@@ -1,5 +1,5 @@
-// The thread team: every thread runs the same program of kernel calls, each on its share of the rows, with a barrier
-// after every call. See src/team.ts, which writes programs, for the table of operations; a word is an i32 or an f32.
+// The thread team: every thread runs the same program of kernel calls, each on rows of its own or, of a matrix, also on some
+// that were left for whoever is free, with a barrier after every call. See src/team.ts, which writes programs, for the table of operations; a word is an i32 or an f32.
 import {
   add, addToRows, attention, attentionF32, bf16Gemm, f16Gemm, f16Gemv, f16GemvUnscreened, f32Gemm, f32Gemv,
   i2sGemm, i2sGemmI16, i2sGemmWide, i2sGemv, i2sGemvI16, i2sGemvWide, multiplyBy, packScreen, q4_0Gemm, q6KGemm,
@@ -110,21 +110,23 @@ function share(begin: i32, end: i32, grain: i32, thread: i32, threads: i32): i32
 /** The fewest rows of a matrix that a thread takes at a time, beside its own. */
 const FEWEST_ROWS: i32 = 16;
 
-let rowBegin: i32 = 0; // of what was taken
-let rowEnd: i32 = 0;
-let hasOwn: bool = false; // this thread has taken its own rows of this step
+// What `take` has given this thread.
+let takenBegin: i32 = 0;
+let takenEnd: i32 = 0;
+let tookOwn: bool = false; // its own rows of this step
 
 /**
  * Takes rows of [begin, end) that no thread has taken yet, a multiple of `grain`; false if there are none. Threads are not
  * equally fast, if only because of other programs. So each has three quarters of its share to itself; of the others, whoever
- * is free takes some, fewer towards the end, and all finish together.
+ * is free takes some, fewer towards the end, and all finish together. What is taken is in `takenBegin` and `takenEnd`; of all
+ * the kernel's calls only that for the first thread's own rows counts as one.
  */
 function take(team: usize, begin: i32, end: i32, grain: i32, thread: i32, threads: i32): bool {
   const shared = threads == 1 ? end : begin + <i32>(<i64>(end - begin) * 3 / 4) / grain * grain; // from here on
-  if (!hasOwn) {
-    hasOwn = true;
-    rowBegin = share(begin, shared, grain, thread, threads);
-    rowEnd = share(begin, shared, grain, thread + 1, threads);
+  if (!tookOwn) {
+    tookOwn = true;
+    takenBegin = share(begin, shared, grain, thread, threads);
+    takenEnd = share(begin, shared, grain, thread + 1, threads);
     return true;
   }
   countCall(false);
@@ -133,13 +135,13 @@ function take(team: usize, begin: i32, end: i32, grain: i32, thread: i32, thread
     const left = end - shared - taken;
     if (left <= 0) {
       countFirstThread();
-      hasOwn = false;
+      tookOwn = false;
       return false;
     }
     const rows = min(left, (max(FEWEST_ROWS, left / (2 * threads)) + grain - 1) / grain * grain);
     if (atomic.cmpxchg<i32>(team + TAKEN, taken, taken + rows) != taken) continue;
-    rowBegin = shared + taken;
-    rowEnd = rowBegin + rows;
+    takenBegin = shared + taken;
+    takenEnd = takenBegin + rows;
     return true;
   }
 }
@@ -155,13 +157,13 @@ function step(team: usize, p: usize, thread: i32, threads: i32, scratch: usize):
     }
     case 1: {
       while (take(team, word(p, 1), word(p, 2), 2, thread, threads)) {
-        i2sGemv(word(p, 0), rowBegin, rowEnd, word(p, 3), real(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8), scratch);
+        i2sGemv(word(p, 0), takenBegin, takenEnd, word(p, 3), real(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8), scratch);
       }
       return p + 11 * 4;
     }
     case 2: {
       while (take(team, word(p, 1), word(p, 2), 4, thread, threads)) {
-        i2sGemm(word(p, 0), rowBegin, rowEnd, word(p, 3), real(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8), word(p, 9), word(p, 10), scratch);
+        i2sGemm(word(p, 0), takenBegin, takenEnd, word(p, 3), real(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8), word(p, 9), word(p, 10), scratch);
       }
       return p + 13 * 4;
     }
@@ -189,13 +191,13 @@ function step(team: usize, p: usize, thread: i32, threads: i32, scratch: usize):
     }
     case 7: {
       while (take(team, word(p, 1), word(p, 2), 1, thread, threads)) {
-        f16Gemv(word(p, 0), rowBegin, rowEnd, word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), scratch);
+        f16Gemv(word(p, 0), takenBegin, takenEnd, word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), scratch);
       }
       return p + 10 * 4;
     }
     case 8: {
       while (take(team, word(p, 1), word(p, 2), 1, thread, threads)) {
-        f16Gemm(word(p, 0), rowBegin, rowEnd, word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8), word(p, 9), word(p, 10), scratch);
+        f16Gemm(word(p, 0), takenBegin, takenEnd, word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8), word(p, 9), word(p, 10), scratch);
       }
       return p + 13 * 4;
     }
@@ -231,13 +233,13 @@ function step(team: usize, p: usize, thread: i32, threads: i32, scratch: usize):
     }
     case 14: {
       while (take(team, word(p, 1), word(p, 2), 2, thread, threads)) {
-        i2sGemvWide(word(p, 0), rowBegin, rowEnd, word(p, 3), real(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8), scratch);
+        i2sGemvWide(word(p, 0), takenBegin, takenEnd, word(p, 3), real(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8), scratch);
       }
       return p + 11 * 4;
     }
     case 15: {
       while (take(team, word(p, 1), word(p, 2), 12, thread, threads)) {
-        i2sGemmWide(word(p, 0), rowBegin, rowEnd, word(p, 3), real(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8), word(p, 9), word(p, 10), scratch);
+        i2sGemmWide(word(p, 0), takenBegin, takenEnd, word(p, 3), real(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8), word(p, 9), word(p, 10), scratch);
       }
       return p + 13 * 4;
     }
@@ -247,9 +249,9 @@ function step(team: usize, p: usize, thread: i32, threads: i32, scratch: usize):
       return p + 8 * 4;
     }
     case 17: {
-      while (take(team, word(p, 1), word(p, 2), 32, thread, threads)) {
-        tl1Gemv(word(p, 0), rowBegin, rowEnd, word(p, 3), real(p, 4), word(p, 5), word(p, 6), word(p, 7), scratch);
-      }
+      // In one piece: each call makes look-up tables of the activations first.
+      const begin = share(word(p, 1), word(p, 2), 32, thread, threads), end = share(word(p, 1), word(p, 2), 32, thread + 1, threads);
+      tl1Gemv(word(p, 0), begin, end, word(p, 3), real(p, 4), word(p, 5), word(p, 6), word(p, 7), scratch);
       return p + 10 * 4;
     }
     case 18: {
@@ -275,7 +277,7 @@ function step(team: usize, p: usize, thread: i32, threads: i32, scratch: usize):
     }
     case 22: {
       while (take(team, word(p, 1), word(p, 2), 4, thread, threads)) {
-        screenRows(word(p, 0), rowBegin, rowEnd, word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8), word(p, 9), scratch);
+        screenRows(word(p, 0), takenBegin, takenEnd, word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8), word(p, 9), scratch);
       }
       return p + 12 * 4;
     }
@@ -295,13 +297,13 @@ function step(team: usize, p: usize, thread: i32, threads: i32, scratch: usize):
     }
     case 26: {
       while (take(team, word(p, 1), word(p, 2), 2, thread, threads)) {
-        i2sGemvI16(word(p, 0), rowBegin, rowEnd, word(p, 3), real(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8), scratch);
+        i2sGemvI16(word(p, 0), takenBegin, takenEnd, word(p, 3), real(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8), scratch);
       }
       return p + 11 * 4;
     }
     case 27: {
       while (take(team, word(p, 1), word(p, 2), 4, thread, threads)) {
-        i2sGemmI16(word(p, 0), rowBegin, rowEnd, word(p, 3), real(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8), word(p, 9), word(p, 10), scratch);
+        i2sGemmI16(word(p, 0), takenBegin, takenEnd, word(p, 3), real(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8), word(p, 9), word(p, 10), scratch);
       }
       return p + 13 * 4;
     }
@@ -337,43 +339,43 @@ function step(team: usize, p: usize, thread: i32, threads: i32, scratch: usize):
     }
     case 38: {
       while (take(team, word(p, 1), word(p, 2), 4, thread, threads)) {
-        f32Gemv(word(p, 0), rowBegin, rowEnd, word(p, 3), word(p, 4), word(p, 5), word(p, 6));
+        f32Gemv(word(p, 0), takenBegin, takenEnd, word(p, 3), word(p, 4), word(p, 5), word(p, 6));
       }
       return p + 8 * 4;
     }
     case 39: {
       while (take(team, word(p, 1), word(p, 2), 4, thread, threads)) {
-        f32Gemm(word(p, 0), rowBegin, rowEnd, word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8));
+        f32Gemm(word(p, 0), takenBegin, takenEnd, word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8));
       }
       return p + 10 * 4;
     }
     case 40: {
       while (take(team, word(p, 1), word(p, 2), 4, thread, threads)) {
-        bf16Gemm(word(p, 0), rowBegin, rowEnd, word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8));
+        bf16Gemm(word(p, 0), takenBegin, takenEnd, word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8));
       }
       return p + 10 * 4;
     }
     case 41: {
       while (take(team, word(p, 1), word(p, 2), 4, thread, threads)) {
-        q8_0Gemm(word(p, 0), rowBegin, rowEnd, word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8));
+        q8_0Gemm(word(p, 0), takenBegin, takenEnd, word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8));
       }
       return p + 10 * 4;
     }
     case 42: {
       while (take(team, word(p, 1), word(p, 2), 4, thread, threads)) {
-        q4_0Gemm(word(p, 0), rowBegin, rowEnd, word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8));
+        q4_0Gemm(word(p, 0), takenBegin, takenEnd, word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8));
       }
       return p + 10 * 4;
     }
     case 43: {
       while (take(team, word(p, 1), word(p, 2), 4, thread, threads)) {
-        q6KGemm(word(p, 0), rowBegin, rowEnd, word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8));
+        q6KGemm(word(p, 0), takenBegin, takenEnd, word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8));
       }
       return p + 10 * 4;
     }
     case 44: {
       while (take(team, word(p, 1), word(p, 2), 4, thread, threads)) {
-        tq2_0Gemm(word(p, 0), rowBegin, rowEnd, word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8), word(p, 9));
+        tq2_0Gemm(word(p, 0), takenBegin, takenEnd, word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8), word(p, 9));
       }
       return p + 11 * 4;
     }

@@ -42,7 +42,7 @@ interface TeamWorker {
 }
 
 /**
- * Threads over one shared memory that run the same program of kernel calls, each on its share of the rows, with a
+ * Threads over one shared memory that run the same program of kernel calls, each on some of the rows, with a
  * barrier inside WebAssembly after every call. Calls are recorded, and run by {@link ThreadTeam.flush}: JavaScript is
  * entered once for all of them. Every output is computed by one thread, so results do not depend on their number.
  */

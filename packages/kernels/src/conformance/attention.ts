@@ -24,15 +24,18 @@ export function attentionCases(seed: number): ConformanceCase[] {
     { heads: 2, kvHeads: 1, headDim: 96, position: 61, count: 4 },
     { heads: 1, kvHeads: 1, headDim: 32, position: 3, count: 1 },
     { heads: 1, kvHeads: 1, headDim: 32, position: 3, count: 2 },
+    { heads: 18, kvHeads: 2, headDim: 16, position: 33, count: 1 }, // more heads of a group than are computed at a time
+    { heads: 2, kvHeads: 2, headDim: 8, position: 2, count: 1 },
     { heads: 2, kvHeads: 1, headDim: 64, position: 5, count: 30 }, // tiles that do not see all cells
   ];
   for (const lanes of LANES) {
     for (const { heads, kvHeads, headDim, position, count } of shapes) {
-      for (const { gain, name, special } of [
+      for (const { gain, name, special, specialKey } of [
         { gain: 1, name: '' },
         { gain: 30, name: ', peaked' },
         { gain: 1, name: ', values of one column 0', special: 0 },
         { gain: 1, name: ', last value infinite', special: 0x7c00 },
+        { gain: 1, name: ', a key infinite', specialKey: 0x7c00 },
       ]) {
         for (const withTaps of [true, false]) {
           const title = `attention ${heads} heads of ${headDim} over ${kvHeads}, ${count} row(s) at ${position}, ${lanes} lanes${name}${withTaps ? ', taps' : ''}`;
@@ -46,7 +49,7 @@ export function attentionCases(seed: number): ConformanceCase[] {
               const cacheLength = kvHeads * cacheCells * headDim;
               const keys = random
                 .smallF16(cacheLength)
-                .map((bits, i) => used(Math.floor(i / headDim) % cacheCells, bits));
+                .map((bits, i) => used(Math.floor(i / headDim) % cacheCells, i === 3 ? (specialKey ?? bits) : bits));
               const values = random.smallF16(cacheLength).map((bits, i) => {
                 const column = Math.floor(i / cacheCells) % headDim;
                 const isSpecial = column === 5 && (special === 0 || i % cacheCells === position + count - 1);

@@ -20,6 +20,7 @@ export function quantizeCases(seed: number): ConformanceCase[] {
   const ties = Float32Array.from({ length: 256 }, (_, i) => (i === 0 ? 127 : (i - 128) / 2)); // scale 1: every half
   const spike = new Float32Array(256).fill(0.001);
   spike[77] = -3.4e38;
+  const special = (value: number): Float32Array => random.normal(128, 4).map((x, i) => (i === 19 ? value : x));
   return [
     ...[16, 128, 2560, 6912].map((width) => quantizeCase('random', 3, width, random.normal(3 * width, 4))),
     quantizeCase('of every magnitude', 2, 512, random.wide(1024, -149, 120)),
@@ -29,6 +30,9 @@ export function quantizeCases(seed: number): ConformanceCase[] {
     quantizeCase('one spike', 1, 256, spike),
     quantizeCase('all equal to the largest', 1, 256, new Float32Array(256).fill(0.1)),
     quantizeCase('beside the floor of 1e-5', 4, 16, random.normal(64, 4e-6)),
+    ...[Number.NaN, Infinity, -Infinity, -0].map((value) =>
+      quantizeCase(`with ${Object.is(value, -0) ? '-0' : value}`, 1, 128, special(value)),
+    ),
     quantizeCase('of an infinite scale', 2, 128, random.wide(256, -149, -122)),
   ].flat();
 }
