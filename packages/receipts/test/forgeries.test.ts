@@ -272,7 +272,7 @@ describe('sealed again', () => {
     ['no prompt', ['tokens', 'counts', 'quantized-kernels'], (_, p) => (p.prompt.ids = [])],
     ['a longer prompt', ['counts', 'quantized-kernels'], (_, p) => p.prompt.ids.push(5)],
     ['ids without logits', ['tokens'], (_, p) => p.generated.logitsSha256.pop()],
-    ['more than the context holds', ['tokens'], (_, p) => (p.model.config.contextLength = 11)],
+    ['more than the context holds', ['tokens', 'parity'], (_, p) => (p.model.config.contextLength = 11)],
 
     ['a kernel called mock', ['registry', 'compute-path', 'counts'], (_, p) => (decoded(p, 'add').id = 'mock_add')],
     [
@@ -413,6 +413,8 @@ describe('sealed again', () => {
       (_, p) => Object.assign(p.parity!, { maxAbs: null, positionsByValue: 1 }),
     ],
     ['logits that differ', ['parity'], (_, p) => (p.parity!.differingValues = 1)],
+    ['more positions than contexts hold', ['parity'], (_, p) => (p.parity!.positionsByValue = 18 * 512)],
+    ['more decoded ids than contexts hold', ['parity'], (_, p) => (p.parity!.decodeSteps = 18 * 512 + 1)],
     ['a comparison that failed', ['parity'], (_, p) => (p.parity!.failures = ['GREEDY_DIFFERS'])],
   ])('%s: %j', async (_, gates, change) => {
     await expectRejected(forge(change), gates);
@@ -572,6 +574,8 @@ describe('the receipt of a comparison', () => {
     expect({ verdict, figures }).toEqual({ verdict: 'pass', figures: null });
     const passed = gates.filter(({ status }) => status === 'pass').map(({ gate }) => gate);
     expect(passed).toEqual(['schema', 'canonical', 'digest', 'subjects', 'parity']);
+    const { reason } = gates.find(({ gate }) => gate === 'parity')!;
+    expect(reason).toMatch(/^the receipt says that 365 positions and 240 decoded ids are those of bitnet\.cpp /);
   });
 
   test.each<[string, readonly string[], ParityChange]>([
@@ -588,6 +592,15 @@ describe('the receipt of a comparison', () => {
     ['nothing decoded', ['parity'], (_, p) => (p.comparisons[1]!.decodeSteps = 0)],
     ['more cases than prompts', ['parity'], (_, p) => (p.comparisons[0]!.cases += 1)],
     ['more positions than the prompts have', ['parity'], (_, p) => (p.comparisons[0]!.positionsByValue += 1000)],
+    [
+      'more positions than any prompt has',
+      ['parity'],
+      (_, p) => {
+        p.comparisons[0]!.prompts[0]!.tokens = 2 ** 40;
+        p.comparisons[0]!.positionsByValue = 2 ** 40;
+      },
+    ],
+    ['more decoded ids than any context holds', ['parity'], (_, p) => (p.comparisons[0]!.decodeSteps = 2 ** 40)],
     [
       'prompts without tokens',
       ['parity'],

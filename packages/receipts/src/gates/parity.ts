@@ -1,12 +1,20 @@
 import { fail, type Gate, notApplicable, type Outcome, pass } from '../gate.ts';
 import type { ParityComparison, ReceiptParity } from '../statement.ts';
 
-/** Where a reference was compared with, every bit was the same, of this model in these numerics. */
+/** Ids that a context holds at most, as everywhere in the schema. */
+const MOST_CONTEXT = 1_048_576;
+
+/**
+ * Where a reference was compared with, the receipt says that every bit was the same, of this model in these numerics. What
+ * the reference computed is not in it, so this can be bounded, not computed again.
+ */
 export const parity: Gate = {
   name: 'parity',
   check({ predicate: { parity: found, model, numerics } }) {
     if (found === null) return notApplicable('no reference was compared with');
-    const fault = faultOf(found, numerics, model.files[0]!.sha256);
+    const fault =
+      faultOf(found, numerics, model.files[0]!.sha256) ??
+      boundsFault(found, found.cases * model.config.contextLength, model.config.contextLength);
     return fault === undefined ? passed([found]) : fail(fault);
   },
   checkParity({ predicate: { comparisons, model } }) {
@@ -24,7 +32,7 @@ function passed(comparisons: readonly ReceiptParity[]): Outcome {
     const numerics = reference.numerics === null ? '' : ` (${reference.numerics})`;
     return `${positions} positions and ${decodeSteps} decoded ids are those of ${reference.name} ${reference.version}${numerics}`;
   });
-  return pass(found.join('; '));
+  return pass(`the receipt says that ${found.join('; ')}`);
 }
 
 function faultOf(found: ReceiptParity, numerics: string, modelSha256: string): string | undefined {
@@ -41,10 +49,29 @@ function faultOf(found: ReceiptParity, numerics: string, modelSha256: string): s
   return `the largest difference from ${reference.name} is ${maxAbs ?? 'not there, though values were compared'}`;
 }
 
-/** As many positions as the prompts have at most, and prompts that are there. */
-function extentFault({ prompts, cases, positionsByValue, positionsByDigest }: ParityComparison): string | undefined {
+/** Prompts that are there, and no more than they have. */
+function extentFault(found: ParityComparison): string | undefined {
+  const { prompts, cases } = found;
   if (cases !== prompts.length) return `${cases} cases were compared, and there are ${prompts.length} prompts`;
-  const most = prompts.reduce((sum, { mode, tokens }) => sum + (mode === 'batch-last' ? 1 : tokens), 0);
+  const longest = prompts.find(({ tokens }) => !(tokens > 0 && tokens <= MOST_CONTEXT));
+  if (longest) return `a prompt has ${longest.tokens} ids, not 1 to ${MOST_CONTEXT}`;
+  const positions = prompts.reduce((sum, { mode, tokens }) => sum + (mode === 'batch-last' ? 1 : tokens), 0);
+  return boundsFault(found, positions, MOST_CONTEXT);
+}
+
+/**
+ * @param mostPositions - that the prompts have together
+ * @param contextLength - in which the ids of one case are decoded
+ */
+function boundsFault(
+  { cases, positionsByValue, positionsByDigest, decodeSteps }: ReceiptParity,
+  mostPositions: number,
+  contextLength: number,
+): string | undefined {
   const positions = positionsByValue + positionsByDigest;
-  return positions <= most ? undefined : `${positions} positions were compared, and the prompts have ${most}`;
+  if (!(positions <= mostPositions))
+    return `${positions} positions were compared, and the prompts have ${mostPositions}`;
+  const mostSteps = cases * contextLength;
+  if (decodeSteps <= mostSteps) return undefined;
+  return `${decodeSteps} ids were decoded, and ${cases} contexts hold ${mostSteps}`;
 }
