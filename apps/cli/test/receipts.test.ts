@@ -246,8 +246,19 @@ describe('verify-receipt', () => {
 
   test('kernels of another build', async () => {
     const path = await changed((content) => ({ ...content, kernels: { ...content.kernels, sha256: 'b'.repeat(64) } }));
-    expect(await verify(path)).toMatchObject({ code: 1, failed: ['binaries'] });
+    expect(await verify(path)).toMatchObject({ code: 0, failed: [], gates: { binaries: 'not applicable' } });
+    expect(await verify(path, '--require-same-binaries')).toMatchObject({ code: 1, failed: ['binaries'] });
+    const own = await fileOf(bytes, 'r.json');
+    expect(await verify(own, '--require-same-binaries')).toMatchObject({ code: 0, gates: { binaries: 'pass' } });
   });
+
+  test.each(['exact', 'screened', 'mixed', 'parity'])(
+    'a receipt that another build made is accepted: %s',
+    async (name) => {
+      const path = fileURLToPath(new URL(`../../../packages/receipts/test/fixtures/${name}.receipt`, import.meta.url));
+      expect(await verify(path)).toMatchObject({ code: 0, failed: [] });
+    },
+  );
 
   test('more tokens than there are cannot be run again', async () => {
     const path = await fileOf(bytes, 'r.json');

@@ -38,6 +38,8 @@ export interface VerifyOptions {
   readonly key?: VerifyingKey | undefined;
   /** Digests of the WebAssembly files that can have run, by their names: those of the verifier's own Bittern. */
   readonly binaries?: Readonly<Record<string, string>> | undefined;
+  /** Fail unless one of `binaries` ran. Default false: a receipt of another build is not compared. */
+  readonly requireSameBinaries?: boolean;
   /** What the verifier found in the model file that it has. */
   readonly model?: ModelEvidence | undefined;
   /** What came out when the verifier ran it again; `skipped` where it did not, because other gates failed. */

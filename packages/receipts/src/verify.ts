@@ -102,6 +102,7 @@ const KNOWN_OPTIONS: Readonly<Record<keyof VerifyOptions, true>> = {
   minTokensPerSecond: true,
   key: true,
   binaries: true,
+  requireSameBinaries: true,
   model: true,
   replay: true,
 };

@@ -295,13 +295,14 @@ describe('sealed again', () => {
       },
     ],
 
+    ['a binary of other kernels', ['subjects', 'binaries'], (_, p) => (p.kernels.binary = 'simd128.wasm')],
     ['a claim of a GPU', ['compute-path'], (_, p) => (p.device = 'gpu')],
     ['a plain reference', ['compute-path', 'counts'], (_, p) => (decoded(p, 'i2s_gemv').id = 'i2s_gemv_reference')],
     ['no kernels', ['compute-path', 'counts', 'quantized-kernels'], (_, p) => (p.counters.decode = [])],
     ['a layout for TL1', ['compute-path', 'counts'], (_, p) => retype(p, 'I2_S', 'TL1')],
     ['a TL1 kernel for I2_S', ['compute-path'], (_, p) => (p.model.tl1Kernel = 'lut')],
     ['an exact head of one logit', ['compute-path'], (_, p) => (p.head.topK = 1)],
-    ['the other binary', ['compute-path', 'counts'], (_, p) => (p.kernels.variant = 'simd128')],
+    ['the other binary', ['binaries', 'compute-path', 'counts'], (_, p) => (p.kernels.variant = 'simd128')],
 
     ['one call too many', ['counts'], (_, p) => (decoded(p, 'i2s_gemv').calls += 1)],
     ['one call too few', ['counts'], (_, p) => (decoded(p, 'attention').calls -= 1)],
@@ -637,7 +638,7 @@ describe('the receipt of a comparison', () => {
     ['quantized kernels', ['quantized-kernels'], { requireQuantizedKernels: true }],
     ['a rate', ['throughput'], { minTokensPerSecond: 0 }],
     ['running it again', ['replay'], { replay: 'skipped' }],
-    ['other kernels', ['binaries'], { binaries: { [kernels.binary]: 'c'.repeat(64) } }],
+    ['other kernels', ['binaries'], { binaries: { [kernels.binary]: 'c'.repeat(64) }, requireSameBinaries: true }],
     ['another model', ['model'], { model: { ...evidence, model: other } }],
     ['another tokenizer', ['model'], { model: { ...evidence, tokenizerSha256: 'e'.repeat(64) } }],
   ])('against what is asked for: %s', async (_, gates, options) => {
@@ -660,8 +661,9 @@ describe('against what is asked for', () => {
     ['GPU kernels', ['gpu-kernels'], { requireGpuKernels: true }],
     ['a rate', ['throughput'], { minTokensPerSecond: 1e9 }],
     ['a rate that is no number', ['throughput'], { minTokensPerSecond: Number.NaN }],
-    ['other kernels', ['binaries'], { binaries: { [kernels.binary]: 'c'.repeat(64) } }],
-    ['kernels that are not here', ['binaries'], { binaries: {} }],
+    ['other kernels', ['binaries'], { binaries: { [kernels.binary]: 'c'.repeat(64) }, requireSameBinaries: true }],
+    ['kernels that are not here', ['binaries'], { binaries: {}, requireSameBinaries: true }],
+    ['the same kernels, with none to compare with', ['binaries'], { requireSameBinaries: true }],
     [
       'another file',
       ['model'],
@@ -704,6 +706,14 @@ describe('against what is asked for', () => {
     });
     expect(failedGates(await verifyReceipt(forged))).toEqual([]);
     await expectRejected(forged, ['replay'], { replay });
+  });
+
+  test('kernels of another build are told, and are no forgery', async () => {
+    const { verdict, gates } = await verifyReceipt(EXACT, { binaries: { [kernels.binary]: 'c'.repeat(64) } });
+    expect(verdict).toBe('pass');
+    const { status, reason } = gates.find(({ gate }) => gate === 'binaries')!;
+    expect(status).toBe('not applicable');
+    expect(reason).toMatch(/^made by other binaries than this installation's: /);
   });
 
   test('an unknown option', async () => {

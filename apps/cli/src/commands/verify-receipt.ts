@@ -38,6 +38,7 @@ import { loadTokenizer, type TokenizerSelection } from '../tokenizer-file.ts';
 interface VerifyReceiptOptions extends TokenizerSelection {
   readonly requireGpuKernels?: true;
   readonly requireQuantizedKernels?: true;
+  readonly requireSameBinaries?: true;
   readonly model?: string;
   readonly replay?: number;
   readonly minTps?: number;
@@ -56,6 +57,7 @@ export function addVerifyReceiptCommand(program: Command, io: Io, setExitCode: (
     .description('Verify a receipt: compute again what follows from it, and believe none of it.')
     .option('--require-gpu-kernels', 'fail unless GPU kernels computed')
     .option('--require-quantized-kernels', 'fail unless quantized kernels computed all products of the layers')
+    .option('--require-same-binaries', "fail unless this installation's own WebAssembly binary ran")
     .option('-m, --model <file>', 'GGUF file to compare with: digests, shape, tokenizer, ids of the prompt')
     .addOption(
       new Option('--replay <tokens>', 'run so many tokens again with --model: the same ids, the same logits').argParser(
@@ -101,6 +103,7 @@ async function verify(path: string, options: VerifyReceiptOptions, io: Io): Prom
   const wanted: VerifyOptions = {
     requireGpuKernels: options.requireGpuKernels === true,
     requireQuantizedKernels: options.requireQuantizedKernels === true,
+    requireSameBinaries: options.requireSameBinaries === true,
     minTokensPerSecond: options.minTps,
     key: options.key === undefined ? undefined : await readKey(options.key),
     binaries: await ownBinaries(),
