@@ -41,8 +41,9 @@ describe('a real receipt passes without the model, and with it when it is run ag
   ] as const)('%s kernels, %i thread(s), %s head, %s and %s products', async (variant, threads, head, gemv, gemm) => {
     const chosen = await chooseKernels(variant, threads, { gemv, gemm });
     const path = await receiptOf(['--kernels', variant, '--threads', String(threads), '--head', head]);
-    const { kernels, counters } = await predicateOf(path);
+    const { kernels, counters, limits } = await predicateOf(path);
     expect(kernels).toMatchObject({ variant, threads, ...chosen });
+    for (const { ms } of [...limits.reads, ...limits.dots]) expect(ms).toHaveLength(2 * 8);
     const ids = counters.decode.map(({ id }) => id);
     expect(ids).toContain(chosen.gemv);
     expect(ids.includes(`f16_head_screened_${variant}`)).toBe(head === 'screened');

@@ -15,7 +15,7 @@ export interface MachineLimits {
 }
 
 export function machineLimits({ reads, dots }: ReceiptLimits): MachineLimits {
-  const rate = (work: number, ms: readonly number[]): number => work / (1e6 * Math.min(...ms)); // at most 1000 samples
+  const rate = (work: number, ms: readonly number[]): number => work / (1e6 * Math.min(...ms)); // at most 16,000 samples
   return {
     reads: reads.map(({ bufferBytes, bytes, ms }) => ({ bufferBytes, bytesPerNs: rate(bytes, ms) })),
     operationsPerNs: Math.max(...dots.map(({ operations, ms }) => rate(operations, ms))),

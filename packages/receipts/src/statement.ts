@@ -210,7 +210,7 @@ export interface ReceiptCounter {
   readonly nanoseconds: number;
 }
 
-/** What the machine can give to as many threads, one sample of each a run. */
+/** What the machine can give to as many threads, as many samples of each for every run; the fastest counts. */
 export interface ReceiptLimits {
   readonly threads: number;
   /** Milliseconds for reading `bytes`, which lie in `bufferBytes`: the smaller these, the nearer the cache. */

@@ -59,6 +59,13 @@ test.each([
   expect(forged.gates).toEqual(gates);
 });
 
+test('several samples of a limit for each run pass, and the fastest counts', async () => {
+  const slow = forge((_, { limits }) => {
+    for (const { ms } of [...limits.reads, ...limits.dots]) for (let at = ms.length; at < 16; at++) ms.push(1000);
+  });
+  expect(failedGates(await verifyReceipt(slow))).toEqual([]);
+});
+
 describe('no receipt at all', () => {
   const text = EXACT.toString();
   test.each<[string, string | Buffer]>([
@@ -267,7 +274,7 @@ describe('sealed again', () => {
     ['a run with other ids', ['tokens'], (_, p) => (p.runs[1]!.ids[2]! += 1)],
     ['a run with fewer ids', ['tokens'], (_, p) => p.runs[1]!.ids.pop()],
     ['a step without a time', ['tokens'], (_, p) => p.runs[0]!.decodeMs.pop()],
-    ['fewer runs than asked for', ['tokens', 'time', 'limits'], (_, p) => p.runs.pop()],
+    ['fewer runs than asked for', ['tokens', 'time'], (_, p) => p.runs.pop()],
     ['more repeats than there are', ['tokens', 'counts', 'quantized-kernels'], (_, p) => (p.request.repeats = 5)],
     ['no prompt', ['tokens', 'counts', 'quantized-kernels'], (_, p) => (p.prompt.ids = [])],
     ['a longer prompt', ['counts', 'quantized-kernels'], (_, p) => p.prompt.ids.push(5)],
@@ -359,6 +366,7 @@ describe('sealed again', () => {
 
     ['limits of other threads', ['limits'], (_, p) => (p.limits.threads = 8)],
     ['limits of another run', ['limits'], (_, p) => p.limits.reads[1]!.ms.pop()],
+    ['limits of one run more than of another', ['limits'], (_, p) => p.limits.dots[0]!.ms.push(5)],
     ['a memory that is faster than the cache', ['limits'], (_, p) => (p.limits.reads[1]!.ms = [0.001, 0.001])],
     ['a buffer that was not read', ['limits'], (_, p) => (p.limits.reads[1]!.bytes = 1024)],
     [
