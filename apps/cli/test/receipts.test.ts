@@ -237,7 +237,7 @@ describe('verify-receipt', () => {
     expect(await verify(otherIds)).toMatchObject({ code: 0, failed: [] });
     expect(await verify(otherIds, '-m', MODEL, '--replay', '4')).toMatchObject({ code: 1, failed: ['replay'] });
 
-    const logitsSha256 = ids.map(() => 'a'.repeat(64));
+    const logitsSha256 = ids.map((_, index) => index.toString(16).repeat(64));
     const otherLogits = await changed((content) => ({ ...content, generated: { ...content.generated, logitsSha256 } }));
     expect(await verify(otherLogits, '-m', MODEL, '--replay', '1')).toMatchObject({ code: 1, failed: ['replay'] });
 

@@ -1,5 +1,5 @@
 import type { ReadReceipt } from './read.ts';
-import type { ParityPredicate, ReceiptPredicate } from './statement.ts';
+import type { ParityPredicate, ReceiptPredicate, ReceiptTokenizer } from './statement.ts';
 
 export type GateStatus = 'pass' | 'fail' | 'not applicable';
 
@@ -54,8 +54,8 @@ export interface VerifyingKey {
 
 /** Read from the verifier's own file, not from the receipt. */
 export interface ModelEvidence {
-  readonly model: Pick<ReceiptPredicate['model'], 'files' | 'architecture' | 'weights' | 'config'>;
-  readonly tokenizerSha256: string;
+  readonly model: Pick<ReceiptPredicate['model'], 'files' | 'architecture' | 'weights' | 'dialect' | 'config'>;
+  readonly tokenizer: Omit<ReceiptTokenizer, 'name'>;
   /** Ids of the receipt's prompt. That of a comparison has none. */
   readonly promptIds: readonly number[];
 }

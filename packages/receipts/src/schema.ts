@@ -19,7 +19,8 @@ export function requireReceipt(value: unknown): ReceiptStatement | ParityStateme
   const { predicateType } = Object(value) as { predicateType?: unknown };
   const fault =
     typeFault(predicateType) ??
-    schemaFault(predicateType === PARITY_PREDICATE_TYPE ? PARITY_SCHEMA : RECEIPT_SCHEMA, value);
+    schemaFault(predicateType === PARITY_PREDICATE_TYPE ? PARITY_SCHEMA : RECEIPT_SCHEMA, value) ??
+    dateFault((value as ReceiptStatement | ParityStatement).predicate.created);
   if (fault !== undefined) throw new ReceiptError('RECEIPTS_INVALID', `This is no receipt of version 1: ${fault}.`);
   return value as ReceiptStatement | ParityStatement;
 }
@@ -29,4 +30,11 @@ function typeFault(predicateType: unknown): string | undefined {
   const known: readonly string[] = [PREDICATE_TYPE, PARITY_PREDICATE_TYPE];
   if (typeof predicateType !== 'string' || known.includes(predicateType)) return undefined;
   return `its predicateType is ${JSON.stringify(predicateType.slice(0, 100))}, not "${known.join('" or "')}"`;
+}
+
+/** The schema's pattern takes the 31st of February, too. */
+function dateFault(created: string): string | undefined {
+  const time = Date.parse(created);
+  if (Number.isFinite(time) && new Date(time).toISOString() === created) return undefined;
+  return `$.predicate.created is ${created}, which is no date`;
 }

@@ -7,6 +7,8 @@ interface WeightTraits {
   /** As it lies in memory: TQ1_0 becomes TQ2_0, ternary codes four in a byte. */
   readonly blockColumns: number;
   readonly blockBytes: number;
+  /** As it lies in a file, where that differs. */
+  readonly fileBlockBytes?: number;
   /** What rows of activations are made into first; matrices of equal wants that follow each other share it. */
   readonly activations: 'int8' | 'Q8_0' | 'Q8_K' | 'BF16' | 'F16' | 'F32';
   /** What a product reads of a row of activations. */
@@ -65,7 +67,7 @@ const TRAITS: Readonly<Record<ReceiptWeightType, WeightTraits>> = {
     gemm: 'q6_k_gemm',
     lookup: 'widen_q6_k',
   },
-  TQ1_0: TQ2_0,
+  TQ1_0: { ...TQ2_0, fileBlockBytes: 54 },
   TQ2_0,
 };
 
@@ -76,6 +78,11 @@ export function traitsOf(type: ReceiptWeightType): WeightTraits {
 export function rowBytesOf(type: ReceiptWeightType, columns: number): number {
   const { blockColumns, blockBytes } = TRAITS[type];
   return (columns / blockColumns) * blockBytes;
+}
+
+function fileRowBytesOf(type: ReceiptWeightType, columns: number): number {
+  const { blockColumns, blockBytes, fileBlockBytes = blockBytes } = TRAITS[type];
+  return (columns / blockColumns) * fileBlockBytes;
 }
 
 /** A linear layer with its shape. */
@@ -103,6 +110,22 @@ export function linearsOf({ config }: ReceiptModel, layers: ReceiptLayers): Laye
     feedForwardInput: [shaped(ffnGate, inner, width), shaped(ffnUp, inner, width)],
     feedForwardOutput: [shaped(ffnDown, width, inner)],
   };
+}
+
+/** Of all matrices, as they are packed in a file. */
+export function packedBytesOf(model: ReceiptModel): number {
+  const { weights, config } = model;
+  const { vocabSize, embeddingLength: width } = config;
+  const layers = weights.layers.map(
+    (group) =>
+      group.count *
+      Object.values(linearsOf(model, group))
+        .flat()
+        .reduce((sum: number, { type, rows, columns }: ShapedLinear) => sum + rows * fileRowBytesOf(type, columns), 0),
+  );
+  const ends = [weights.embedding, ...(weights.head === null ? [] : [weights.head])];
+  const endBytes = ends.reduce((sum, type) => sum + vocabSize * fileRowBytesOf(type, width), 0);
+  return layers.reduce((sum, bytes) => sum + bytes, endBytes);
 }
 
 /** Types of the matrices of all layers, each once. */

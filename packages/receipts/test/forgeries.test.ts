@@ -145,6 +145,11 @@ describe('against the schema', () => {
     ['a negative id', (_, p) => (p.generated.ids[0] = -1)],
     ['no subjects', (r) => (r.subject = [])],
     ['a date that is none', (_, p) => (p.created = 'today')],
+    ['the 31st of February', (_, p) => (p.created = '2026-02-31T00:00:00.000Z')],
+    ['a month that is none', (_, p) => (p.created = '2026-13-01T00:00:00.000Z')],
+    ['an hour that is none', (_, p) => (p.created = '2026-01-01T24:00:00.000Z')],
+    ['a load of no time', (_, p) => (p.loadMs = 0)],
+    ['a load of more than a day', (_, p) => (p.loadMs = 86_400_001)],
     ['a device that is none', (_, p) => Object.assign(p, { device: 'cuda' })],
     ['text with half a character', (_, p) => (p.prompt.text = '\ud800')],
     ['an empty name', (_, p) => (p.host.cpu = '')],
@@ -279,6 +284,23 @@ describe('sealed again', () => {
     ['no prompt', ['tokens', 'counts', 'quantized-kernels'], (_, p) => (p.prompt.ids = [])],
     ['a longer prompt', ['counts', 'quantized-kernels'], (_, p) => p.prompt.ids.push(5)],
     ['ids without logits', ['tokens'], (_, p) => p.generated.logitsSha256.pop()],
+    ['the same logits for two ids', ['tokens'], (_, p) => (p.generated.logitsSha256[1] = p.generated.logitsSha256[0]!)],
+    ['a file smaller than its weights', ['counts'], (_, p) => (p.model.files[0]!.bytes = 1024)],
+    ['a file much larger than its weights', ['counts'], (_, p) => (p.model.files[0]!.bytes = 2 ** 40)],
+    ['a model loaded in no time', ['time', 'rates'], (_, p) => (p.loadMs = 1e-6)],
+    [
+      'a model loaded faster than the machine reads',
+      ['rates'],
+      (_, p) => {
+        p.loadMs = 0.1;
+        for (const { ms } of p.limits.reads) for (const at of ms.keys()) ms[at]! *= 100;
+        for (const counter of [...p.counters.prefill, ...p.counters.decode]) counter.nanoseconds *= 100;
+        for (const run of p.runs) {
+          for (const part of ['prefillMs', 'firstTokenMs', 'wallMs'] as const) run[part] *= 100;
+          run.decodeMs = run.decodeMs.map((ms) => 100 * ms);
+        }
+      },
+    ],
     ['more than the context holds', ['tokens', 'parity'], (_, p) => (p.model.config.contextLength = 11)],
 
     ['a kernel called mock', ['registry', 'compute-path', 'counts'], (_, p) => (decoded(p, 'add').id = 'mock_add')],
@@ -634,7 +656,7 @@ describe('the receipt of a comparison', () => {
 
   const { kernels, model, tokenizer }: ParityForgery['predicate'] = JSON.parse(PARITY.toString()).predicate;
   const { model: other }: Forgery['predicate'] = JSON.parse(EXACT.toString()).predicate;
-  const evidence = { model: { ...other, files: model.files }, tokenizerSha256: tokenizer.sha256, promptIds: [] };
+  const evidence = { model: { ...other, files: model.files }, tokenizer, promptIds: [] };
 
   test('with the binaries and the model it passes, too', async () => {
     const options = { binaries: { [kernels.binary]: kernels.sha256 }, model: evidence };
@@ -648,7 +670,7 @@ describe('the receipt of a comparison', () => {
     ['running it again', ['replay'], { replay: 'skipped' }],
     ['other kernels', ['binaries'], { binaries: { [kernels.binary]: 'c'.repeat(64) }, requireSameBinaries: true }],
     ['another model', ['model'], { model: { ...evidence, model: other } }],
-    ['another tokenizer', ['model'], { model: { ...evidence, tokenizerSha256: 'e'.repeat(64) } }],
+    ['another tokenizer', ['model'], { model: { ...evidence, tokenizer: { ...tokenizer, sha256: 'e'.repeat(64) } } }],
   ])('against what is asked for: %s', async (_, gates, options) => {
     await expectRejected(PARITY, gates, options);
   });
@@ -657,7 +679,7 @@ describe('the receipt of a comparison', () => {
 describe('against what is asked for', () => {
   const { kernels, tokenizer, prompt, model, generated }: Forgery['predicate'] = JSON.parse(EXACT.toString()).predicate;
   const binaries = { [kernels.binary]: kernels.sha256 };
-  const evidence = { model, tokenizerSha256: tokenizer.sha256, promptIds: prompt.ids };
+  const evidence = { model, tokenizer, promptIds: prompt.ids };
   const replay = { tokens: 4, ids: generated.ids.slice(0, 4), logitsSha256: generated.logitsSha256.slice(0, 4) };
 
   test('what is right passes', async () => {
@@ -692,7 +714,10 @@ describe('against what is asked for', () => {
       ['model'],
       { model: { ...evidence, model: { ...model, weights: { ...model.weights, embedding: 'BF16' } } } },
     ],
-    ['another tokenizer', ['model'], { model: { ...evidence, tokenizerSha256: 'e'.repeat(64) } }],
+    ['another tokenizer', ['model'], { model: { ...evidence, tokenizer: { ...tokenizer, sha256: 'e'.repeat(64) } } }],
+    ['another kind of tokenizer', ['model'], { model: { ...evidence, tokenizer: { ...tokenizer, model: 'llama' } } }],
+    ['another pre-tokenizer', ['model'], { model: { ...evidence, tokenizer: { ...tokenizer, pre: 'gpt-2' } } }],
+    ['another dialect', ['model'], { model: { ...evidence, model: { ...model, dialect: 'ggml' } } }],
     ['other ids of the prompt', ['model'], { model: { ...evidence, promptIds: [1] } }],
     ['other ids', ['replay'], { replay: { ...replay, ids: [...replay.ids.slice(0, 3), 7] } }],
     ['other logits', ['replay'], { replay: { ...replay, logitsSha256: replay.logitsSha256.toReversed() } }],

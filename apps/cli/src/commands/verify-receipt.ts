@@ -30,6 +30,7 @@ import {
   tokenizerOption,
 } from '../options.ts';
 import { printable, ProgressLine, table, writeJson } from '../output.ts';
+import { receiptTokenizer } from '../receipt/content.ts';
 import { decodeEvidence, sessionFor } from '../receipt/decode.ts';
 import { modelIdentity } from '../receipt/model-identity.ts';
 import { ownBinaries } from '../receipt/tool.ts';
@@ -151,10 +152,10 @@ async function modelEvidence(
   options: VerifyReceiptOptions,
   io: Io,
 ): Promise<ModelEvidence> {
-  const { tokenizer, digest } = await loadTokenizer(file, options, io);
+  const loaded = await loadTokenizer(file, options, io);
   const isBenchmark = statement.predicateType === PREDICATE_TYPE;
-  const promptIds = isBenchmark ? tokenizer.encode(statement.predicate.prompt.text) : [];
-  return { model: await modelIdentity(file, io), tokenizerSha256: digest, promptIds };
+  const promptIds = isBenchmark ? loaded.tokenizer.encode(statement.predicate.prompt.text) : [];
+  return { model: await modelIdentity(file, io), tokenizer: receiptTokenizer(loaded), promptIds };
 }
 
 /** The receipt's prompt again, in its numerics and with its head, on this machine's kernels. */

@@ -30,7 +30,6 @@ export async function receiptContent(
       ...identity,
       layout: hasI2s(identity) ? layout : null,
       tl1Kernel,
-      dialect: model.gguf.dialect.name,
     },
     tokenizer: receiptTokenizer(loaded),
     numerics: model.numerics,

@@ -25,6 +25,7 @@ export async function modelIdentity(file: OpenedFile, io: Io): Promise<ModelEvid
     files: await receiptFiles(file, io),
     architecture: config.architecture,
     weights: receiptWeights(gguf, config),
+    dialect: gguf.dialect.name,
     config: receiptConfig(config),
   };
 }

@@ -2,7 +2,7 @@ import { expectedDecode, expectedPrefill } from '../expected.ts';
 import { fail, type Gate, pass } from '../gate.ts';
 import type { Count, ExpectedCounts } from '../operation-counts.ts';
 import type { ReceiptCounter, ReceiptPredicate } from '../statement.ts';
-import { headTypeOf, traitsOf } from '../weight-types.ts';
+import { headTypeOf, packedBytesOf, traitsOf } from '../weight-types.ts';
 
 /** Every kernel did what the model's shape and the ids say: none is missing, none is surplus. */
 export const counts: Gate = {
@@ -43,7 +43,18 @@ function shapeFault({ model, head }: ReceiptPredicate): string | undefined {
     if (traitsOf(type).lookup === undefined) return `an ${part} cannot be ${type}`;
   }
   if (head.kind === 'screened' && headTypeOf(model) !== 'F16') return `a head of ${headTypeOf(model)} is not screened`;
-  return biasFault(model);
+  return biasFault(model) ?? sizeFault(model);
+}
+
+/** Of a file besides the weights: its vocabulary and other metadata, norms, biases, a head that does not run. */
+const MOST_OTHER_BYTES = 2 ** 30;
+
+function sizeFault(model: ReceiptPredicate['model']): string | undefined {
+  const least = packedBytesOf(model);
+  const most = 2 * least + MOST_OTHER_BYTES;
+  const bytes = model.files.reduce((sum, file) => sum + file.bytes, 0);
+  if (bytes >= least && bytes <= most) return undefined;
+  return `the model's files have ${bytes} bytes; these weights make ${least} to ${most}`;
 }
 
 /** Architectures with sub-norms have no biases in the feed-forward network. */

@@ -1,6 +1,14 @@
 import { canonicalJson } from '../canonical-json.ts';
 import { fail, type Gate, type ModelEvidence, notApplicable, pass } from '../gate.ts';
+import { quoted } from '../quoted.ts';
 import type { ParityPredicate } from '../statement.ts';
+
+const SHAPE = [
+  ['architecture', 'architecture'],
+  ['weights', 'list of types of weights'],
+  ['config', 'shape'],
+  ['dialect', 'dialect of GGUF'],
+] as const;
 
 /** The model that the verifier has is the one that ran, and its tokenizer makes the prompt's ids. */
 export const model: Gate = {
@@ -9,10 +17,10 @@ export const model: Gate = {
     if (evidence === undefined) return notApplicable('no model was given to compare with');
     const fault = fileFault(evidence, predicate);
     if (fault !== undefined) return fail(fault);
-    const { architecture, weights, config } = evidence.model;
-    const { architecture: said, weights: types, config: shape } = predicate.model;
-    if (canonicalJson([architecture, weights, config]) !== canonicalJson([said, types, shape])) {
-      return fail('the file has another architecture, shape or types of weights than the receipt says');
+    for (const [part, name] of SHAPE) {
+      if (canonicalJson(evidence.model[part]) !== canonicalJson(predicate.model[part])) {
+        return fail(`the file has another ${name} than the receipt says`);
+      }
     }
     if (evidence.promptIds.join() !== predicate.prompt.ids.join()) return fail("the prompt's text has other ids");
     return pass('file, shape, tokenizer and ids of the prompt are those of the model');
@@ -25,7 +33,7 @@ export const model: Gate = {
 };
 
 function fileFault(
-  { model: { files }, tokenizerSha256 }: ModelEvidence,
+  { model: { files }, tokenizer: own }: ModelEvidence,
   { model: said, tokenizer }: Pick<ParityPredicate, 'model' | 'tokenizer'>,
 ): string | undefined {
   const digests = (list: readonly { readonly sha256: string; readonly bytes: number }[]): string =>
@@ -34,7 +42,10 @@ function fileFault(
   if (digests(files) !== digests(said.files)) {
     return `another file: its digest is ${digests(files)}, that of the receipt ${digests(said.files)}`;
   }
-  return tokenizerSha256 === tokenizer.sha256
-    ? undefined
-    : `another tokenizer: ${tokenizerSha256}, in the receipt ${tokenizer.sha256}`;
+  for (const part of ['sha256', 'model', 'pre'] as const) {
+    if (own[part] !== tokenizer[part]) {
+      return `another tokenizer: its ${part} is ${quoted(own[part])}, in the receipt ${quoted(tokenizer[part])}`;
+    }
+  }
+  return undefined;
 }

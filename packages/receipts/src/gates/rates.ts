@@ -3,6 +3,7 @@ import { fail, type Gate, pass } from '../gate.ts';
 import { type MachineLimits, machineLimits, MARGIN } from '../machine-limits.ts';
 import { knownKernel } from '../registry.ts';
 import type { ReceiptCounter, ReceiptPredicate } from '../statement.ts';
+import { packedBytesOf } from '../weight-types.ts';
 
 /** Nothing was faster than the machine. */
 export const rates: Gate = {
@@ -15,9 +16,9 @@ export const rates: Gate = {
         if (fault !== undefined) return fail(`${counter.id} ${fault} (${phase})`);
       }
     }
-    const fault = evaluationFault(predicate, machine);
+    const fault = evaluationFault(predicate, machine) ?? loadFault(predicate, machine);
     return fault === undefined
-      ? pass("no kernel, and no evaluation, was faster than the machine's limits")
+      ? pass("no kernel, no evaluation, and no loading, was faster than the machine's limits")
       : fail(fault);
   },
 };
@@ -43,6 +44,14 @@ function evaluationFault(predicate: ReceiptPredicate, machine: MachineLimits): s
     }
   }
   return undefined;
+}
+
+/** Loading goes through all weights. How a system gives a file is not measured, so only the fastest limit is one. */
+function loadFault({ model, loadMs }: ReceiptPredicate, { reads }: MachineLimits): string | undefined {
+  const bytes = packedBytesOf(model);
+  const leastMs = bytes / (MARGIN * reads[0]!.bytesPerNs) / 1e6;
+  if (loadMs >= leastMs) return undefined;
+  return `the model was loaded in ${loadMs} ms; reading the ${bytes} bytes of the weights takes ${leastMs} ms`;
 }
 
 /** Not by spreading, which a long list overflows. */

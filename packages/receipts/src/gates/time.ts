@@ -4,10 +4,14 @@ import type { ReceiptCounter } from '../statement.ts';
 /** Sums of many floats; the clock's own steps are nanoseconds. */
 const RELATIVE_ERROR = 1e-9;
 
+/** No model is opened and loaded in less. */
+const LEAST_LOAD_MS = 0.1;
+
 /** The parts of a time are not longer than the whole. */
 export const time: Gate = {
   name: 'time',
-  check({ predicate: { runs, counters } }) {
+  check({ predicate: { runs, counters, loadMs } }) {
+    if (!(loadMs >= LEAST_LOAD_MS)) return fail(`the model was loaded in ${loadMs} ms`);
     for (const [index, { prefillMs, firstTokenMs, decodeMs, wallMs }] of runs.entries()) {
       const run = `run ${index + 1}`;
       if (!(prefillMs <= firstTokenMs)) return fail(`${run} had its first id before the prompt was evaluated`);

@@ -33,6 +33,8 @@ function faultOf({ prompt, generated, runs, request, model }: ReceiptPredicate):
   if (generated.logitsSha256.length !== generated.ids.length) {
     return fail(`${generated.ids.length} ids have ${generated.logitsSha256.length} digests of logits`);
   }
+  const twoIds = unequalIds(generated);
+  if (twoIds !== undefined) return fail(twoIds);
   if (runs.length !== request.repeats)
     return fail(`${request.repeats} runs were asked for, and there are ${runs.length}`);
   for (const [index, { ids, decodeMs }] of runs.entries()) {
@@ -42,6 +44,18 @@ function faultOf({ prompt, generated, runs, request, model }: ReceiptPredicate):
         `run ${index + 1} has ${decodeMs.length} times of decode steps for ${ids.length} ids; the first id has none`,
       );
     }
+  }
+  return undefined;
+}
+
+/** Decoding is greedy: the same logits give the same id. */
+function unequalIds({ ids, logitsSha256 }: ReceiptPredicate['generated']): string | undefined {
+  const chosen = new Map<string, number>();
+  for (const [index, digest] of logitsSha256.entries()) {
+    const before = chosen.get(digest);
+    if (before !== undefined && before !== ids[index])
+      return `the same logits gave the ids ${before} and ${ids[index]}`;
+    chosen.set(digest, ids[index]!);
   }
   return undefined;
 }
