@@ -392,6 +392,20 @@ describe('sealed again', () => {
     ['a memory that is faster than the cache', ['limits'], (_, p) => (p.limits.reads[1]!.ms = [0.001, 0.001])],
     ['a buffer that was not read', ['limits'], (_, p) => (p.limits.reads[1]!.bytes = 1024)],
     [
+      'a buffer larger than the memory',
+      ['limits'],
+      (_, p) => {
+        Object.assign(p.limits.reads[1]!, { bufferBytes: 2 ** 40, bytes: 2 ** 40 });
+        p.limits.reads[1]!.ms = [1e7, 1e7];
+      },
+    ],
+    ['a buffer that the nearest cache holds', ['limits'], (_, p) => (p.limits.reads[1]!.bufferBytes = 20_000)],
+    [
+      'more threads than cores can run',
+      ['binaries', 'limits'],
+      (_, p) => Object.assign(p.limits, { threads: (p.kernels.threads = 9) }),
+    ],
+    [
       'buffers out of order',
       ['limits', 'rates'],
       (_, { limits }) => {

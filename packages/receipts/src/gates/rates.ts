@@ -35,12 +35,12 @@ function kernelFault(counter: ReceiptCounter, { reads, operationsPerNs }: Machin
 /** An evaluation reads all weights. Those that do not fit into a cache come from where a buffer of that size does. */
 function evaluationFault(predicate: ReceiptPredicate, machine: MachineLimits): string | undefined {
   const bytes = streamedBytes(predicate);
-  const { bytesPerNs } = machine.reads.findLast(({ bufferBytes }) => bufferBytes <= bytes) ?? machine.reads[0]!;
+  const { bufferBytes, bytesPerNs } = machine.reads.findLast((read) => read.bufferBytes <= bytes) ?? machine.reads[0]!;
   const leastMs = bytes / (MARGIN * bytesPerNs) / 1e6;
   for (const [index, { prefillMs, decodeMs }] of predicate.runs.entries()) {
     const fastest = Math.min(prefillMs, ...fastestOf(decodeMs));
     if (!(fastest >= leastMs)) {
-      return `run ${index + 1} has an evaluation of ${fastest} ms; reading the ${bytes} bytes of the weights takes ${leastMs} ms`;
+      return `run ${index + 1} has an evaluation of ${fastest} ms; reading the ${bytes} bytes of the weights from a buffer of ${bufferBytes / 2 ** 20} MiB takes ${leastMs} ms`;
     }
   }
   return undefined;
