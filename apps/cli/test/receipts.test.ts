@@ -295,6 +295,8 @@ describe('verify-receipt', () => {
       [path, '--replay', '2'],
       [path, '--replay', '0', '-m', MODEL],
       [`${path}.none`],
+      [dirname(path)],
+      ['/dev/null'],
       [],
       [path, '--format', 'xml'],
       [path, '--key', `${path}.none`],

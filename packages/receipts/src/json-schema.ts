@@ -1,3 +1,5 @@
+import { quoted } from './quoted.ts';
+
 /**
  * A JSON Schema (draft 2020-12) of the few keywords that a receipt's needs. `additionalProperties` can only be false,
  * `$ref` stands alone and leads into `$defs`.
@@ -113,7 +115,7 @@ function objectFault(
     if (Object.hasOwn(properties, key)) {
       const fault = schemaFault(properties[key]!, item, `${path}.${key}`, root);
       if (fault !== undefined) return fault;
-    } else if (additionalProperties === false) return `${path} has the unknown key ${JSON.stringify(key)}`;
+    } else if (additionalProperties === false) return `${path} has the unknown key ${quoted(key)}`;
   }
   return undefined;
 }

@@ -2,6 +2,7 @@ import paritySchema from '../schema/parity-v1.schema.json' with { type: 'json' }
 import receiptSchema from '../schema/receipt-v1.schema.json' with { type: 'json' };
 import { ReceiptError } from './errors.ts';
 import { type JsonSchema, schemaFault } from './json-schema.ts';
+import { quoted } from './quoted.ts';
 import { PARITY_PREDICATE_TYPE, type ParityStatement, PREDICATE_TYPE, type ReceiptStatement } from './statement.ts';
 
 /** The JSON Schema of receipts of benchmarks, also published as `@bittern/receipts/receipt-v1.schema.json`. */
@@ -29,7 +30,7 @@ export function requireReceipt(value: unknown): ReceiptStatement | ParityStateme
 function typeFault(predicateType: unknown): string | undefined {
   const known: readonly string[] = [PREDICATE_TYPE, PARITY_PREDICATE_TYPE];
   if (typeof predicateType !== 'string' || known.includes(predicateType)) return undefined;
-  return `its predicateType is ${JSON.stringify(predicateType.slice(0, 100))}, not "${known.join('" or "')}"`;
+  return `its predicateType is ${quoted(predicateType)}, not "${known.join('" or "')}"`;
 }
 
 /** The schema's pattern takes the 31st of February, too. */

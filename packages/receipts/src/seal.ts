@@ -1,4 +1,6 @@
 import { canonicalJson } from './canonical-json.ts';
+import { ReceiptError } from './errors.ts';
+import { MOST_RECEIPT_BYTES } from './read.ts';
 import { requireReceipt } from './schema.ts';
 import { sha256 } from './sha256.ts';
 import {
@@ -27,6 +29,9 @@ export type ParityContent = Omit<ParityPredicate, 'version' | 'digest' | 'compar
 };
 type ParityPrompt = ParityComparison['prompts'][number];
 
+/** A signature's envelope has it in base64. */
+const MOST_SEALED_BYTES = (MOST_RECEIPT_BYTES / 4) * 3 - 4096;
+
 /** Takes the place of digests until they are known. */
 const NO_DIGEST = '0'.repeat(64);
 
@@ -35,7 +40,8 @@ const NO_DIGEST = '0'.repeat(64);
  * judges nothing.
  *
  * @returns the canonical bytes (RFC 8785), and a line's end
- * @throws {ReceiptError} RECEIPTS_INVALID if it is against the schema: nothing was measured, or not by numbers
+ * @throws {ReceiptError} RECEIPTS_INVALID if it is against the schema: nothing was measured, or not by numbers;
+ *   RECEIPTS_TOO_LARGE if nobody could read it
  */
 export async function sealReceipt(content: ReceiptContent): Promise<Uint8Array<ArrayBuffer>> {
   const { prompt, generated } = content;
@@ -88,7 +94,10 @@ async function sealed(
   predicate: ReceiptPredicate | ParityPredicate,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const digest = await digestOf({ ...draft, predicate });
-  return new TextEncoder().encode(`${canonicalJson({ ...draft, predicate: { ...predicate, digest } })}\n`);
+  const bytes = new TextEncoder().encode(`${canonicalJson({ ...draft, predicate: { ...predicate, digest } })}\n`);
+  if (bytes.length <= MOST_SEALED_BYTES) return bytes;
+  const message = `The receipt would have ${bytes.length} bytes, more than the ${MOST_SEALED_BYTES} that are read again.`;
+  throw new ReceiptError('RECEIPTS_TOO_LARGE', `${message} Take fewer tokens or runs.`);
 }
 
 /** Digest of ids: that of their canonical JSON. */

@@ -92,7 +92,8 @@ describe('no receipt at all', () => {
       }),
     ],
     ['deep', '['.repeat(100_000) + ']'.repeat(100_000)],
-    ['more than 64 MiB', Buffer.alloc((64 << 20) + 1, ' ')],
+    ['more than 8 MiB', Buffer.alloc((8 << 20) + 1, ' ')],
+    ['deeper than any', text.replace('"flags":[]', `"flags":${'['.repeat(6)}${']'.repeat(6)}`)],
   ])('%s', async (_, bytes) => {
     await expectRejected(Buffer.from(bytes), ['schema']);
   });
@@ -102,6 +103,29 @@ describe('no receipt at all', () => {
       await expectRejected(EXACT.subarray(0, length), ['schema']);
     }
   });
+});
+
+test('what nests deeper than a receipt is refused before it is parsed, and brackets in its text are none', async () => {
+  const deep = await verifyReceipt(Buffer.from(`${'['.repeat(9)}${']'.repeat(9)}`));
+  expect(deep.gates[0]!.reason).toContain('nests deeper than 8');
+  const text = await verifyReceipt(forge((_, p) => (p.host.cpu = '"\\[[[[[[[[[[{{{{{{{{{{')));
+  expect(failedGates(text)).toEqual([]);
+});
+
+test('what is quoted of a receipt is cut', async () => {
+  const long = 'x'.repeat(4000);
+  const reports = await Promise.all([
+    verifyReceipt(edit((_, p) => void Object.assign(p, { [long]: 1 }))),
+    verifyReceipt(forge((r) => Object.assign(r, { predicateType: long }))),
+    verifyReceipt(forge((_, p) => (p.kernels.binary = long))),
+    verifyReceipt(forge((_, p) => (p.parity!.reference.version = long))),
+    verifyReceipt(forge((_, p) => (p.parity!.failures = Array.from({ length: 100 }, () => 'GREEDY_DIFFERS')))),
+    verifyReceipt(
+      forge((_, p) => Object.assign(p.tool, { name: long, version: long })),
+      { binaries: {} },
+    ),
+  ]);
+  for (const { gates } of reports) for (const { reason } of gates) expect(reason.length).toBeLessThan(1000);
 });
 
 describe('against the schema', () => {

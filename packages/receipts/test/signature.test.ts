@@ -43,6 +43,24 @@ test('without a key, a signature says nothing', async () => {
   expect(gates.find(({ gate }) => gate === 'signature')).toMatchObject({ status: 'not applicable' });
 });
 
+test('without a key it is only told whose it says it is', async () => {
+  const { gates } = await verifyReceipt(signed);
+  const { reason } = gates.find(({ gate }) => gate === 'signature')!;
+  expect(reason).toBe(`it says that it is signed by ${key.id}; not checked, as no key was given`);
+});
+
+test.each<[string, (text: string) => string]>([
+  ['a payload twice, first another', (text) => text.replace('"payload":', '"payload":"e30=","payload":')],
+  ['white space in it', (text) => text.replace('"payload":', '"payload": ')],
+  [
+    'keys in another order',
+    (text) => JSON.stringify(Object.fromEntries(Object.entries(JSON.parse(text)).toReversed())),
+  ],
+])('an envelope has one text, too: %s', async (_, change) => {
+  const text = change(Buffer.from(signed).toString());
+  expect(failedGates(await verifyReceipt(Buffer.from(text), { key }))).toEqual(['canonical']);
+});
+
 describe('rejected by the signature', () => {
   test.each<[string, () => Uint8Array]>([
     ['not signed', () => EXACT],

@@ -123,7 +123,9 @@ async function verify(path: string, options: VerifyReceiptOptions, io: Io): Prom
 }
 
 async function readBounded(path: string): Promise<Uint8Array> {
-  const { size } = await stat(path);
+  const stats = await stat(path);
+  if (!stats.isFile()) throw new UsageError(`${path} is not a regular file; give one that --receipt wrote.`);
+  const { size } = stats;
   if (size <= MOST_RECEIPT_BYTES) return readFile(path);
   throw new UnusableFileError(path, new Error(`it has ${size} bytes, more than any receipt (${MOST_RECEIPT_BYTES}).`));
 }

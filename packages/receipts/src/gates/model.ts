@@ -1,6 +1,6 @@
 import { canonicalJson } from '../canonical-json.ts';
 import { fail, type Gate, type ModelEvidence, notApplicable, pass } from '../gate.ts';
-import { quoted } from '../quoted.ts';
+import { cut, quoted } from '../quoted.ts';
 import type { ParityPredicate } from '../statement.ts';
 
 const SHAPE = [
@@ -40,7 +40,7 @@ function fileFault(
     list.map(({ sha256, bytes }) => `${sha256} of ${bytes} bytes`).join(', ');
   // Names may differ: another machine, another folder.
   if (digests(files) !== digests(said.files)) {
-    return `another file: its digest is ${digests(files)}, that of the receipt ${digests(said.files)}`;
+    return `another file: its digest is ${cut(digests(files))}, that of the receipt ${cut(digests(said.files))}`;
   }
   for (const part of ['sha256', 'model', 'pre'] as const) {
     if (own[part] !== tokenizer[part]) {

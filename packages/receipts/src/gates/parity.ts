@@ -1,4 +1,5 @@
 import { fail, type Gate, notApplicable, type Outcome, pass } from '../gate.ts';
+import { cut } from '../quoted.ts';
 import type { ParityComparison, ReceiptParity } from '../statement.ts';
 
 /** Ids that a context holds at most, as everywhere in the schema. */
@@ -30,7 +31,7 @@ function passed(comparisons: readonly ReceiptParity[]): Outcome {
   const found = comparisons.map(({ reference, positionsByValue, positionsByDigest, decodeSteps }) => {
     const positions = positionsByValue + positionsByDigest;
     const numerics = reference.numerics === null ? '' : ` (${reference.numerics})`;
-    return `${positions} positions and ${decodeSteps} decoded ids are those of ${reference.name} ${reference.version}${numerics}`;
+    return `${positions} positions and ${decodeSteps} decoded ids are those of ${cut(reference.name)} ${cut(reference.version)}${numerics}`;
   });
   return pass(`the receipt says that ${found.join('; ')}`);
 }
@@ -39,14 +40,14 @@ function faultOf(found: ReceiptParity, numerics: string, modelSha256: string): s
   const { reference, positionsByValue, positionsByDigest, decodeSteps, differingValues, maxAbs, failures } = found;
   if (found.modelSha256 !== modelSha256) return 'the reference ran another model';
   if (reference.numerics !== numerics) return `the reference has ${reference.numerics} numerics, the run ${numerics}`;
-  if (failures.length > 0) return `it differs from ${reference.name}: ${failures.join(', ')}`;
+  if (failures.length > 0) return `it differs from ${cut(reference.name)}: ${cut(failures.join(', '))}`;
   if (found.cases === 0 || positionsByValue + positionsByDigest === 0) return 'nothing was compared with the reference';
   if (decodeSteps === 0) return 'no decoded ids were compared with the reference';
   if (differingValues > 0) {
-    return `${differingValues} logits differ from those of ${reference.name}, by up to ${maxAbs}`;
+    return `${differingValues} logits differ from those of ${cut(reference.name)}, by up to ${maxAbs}`;
   }
   if (maxAbs === null ? positionsByValue === 0 : maxAbs === 0) return undefined;
-  return `the largest difference from ${reference.name} is ${maxAbs ?? 'not there, though values were compared'}`;
+  return `the largest difference from ${cut(reference.name)} is ${maxAbs ?? 'not there, though values were compared'}`;
 }
 
 /** Prompts that are there, and no more than they have. */

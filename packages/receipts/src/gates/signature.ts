@@ -7,7 +7,7 @@ export const signature: Gate = { name: 'signature', check, checkParity: check };
 function check({ envelope, wanted: { key } }: Checked): Outcome {
   if (key === undefined) {
     if (envelope === undefined) return notApplicable('it is not signed, and no key was given');
-    return notApplicable(`it is signed by key ${envelope.keyId}, but no key was given to verify that`);
+    return notApplicable(`it says that it is signed by ${envelope.keyId}; not checked, as no key was given`);
   }
   if (envelope === undefined) return fail('a key was given, but it is not signed');
   if (!key.verify(signedBytes(envelope.payload), envelope.signature)) {
