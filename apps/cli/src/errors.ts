@@ -25,7 +25,7 @@ export class UnusableReferenceError extends Error {
 }
 
 /** Codes of the packages' own errors: a file, a model or a reference that cannot be used. */
-const PACKAGE_CODE = /^(BRIDGE|CROSSVAL|ENGINE|GGUF|KERNELS|RECEIPTS|TOKENIZER)_/;
+const PACKAGE_CODE = /^(BRIDGE|CROSSVAL|ENGINE|GGUF|KERNELS|MEASURE|RECEIPTS|TOKENIZER)_/;
 
 /** Why the system cannot use a path, in words. */
 const PATH_PROBLEMS: Readonly<Record<string, string>> = {

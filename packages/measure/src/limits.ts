@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { performance } from 'node:perf_hooks';
 import { Worker } from 'node:worker_threads';
+import { MeasureError } from './errors.ts';
 
 /** What is measured. Their place in the list is their number in worker/limits-worker.js. */
 const KERNELS = ['read', 'dot12', 'dot24', 'dotPairs6', 'readCached'] as const;
@@ -38,6 +39,8 @@ export interface LimitsOptions {
   readonly operations?: number;
   /** That one thread reads from its cache in one sample. Default 2^28. */
   readonly cachedBytes?: number;
+  /** Milliseconds that threads may take for one measurement; they are waited for twice. Default 30,000. */
+  readonly patienceMs?: number;
 }
 
 /** One sample of everything that limits the machine. */
@@ -59,6 +62,7 @@ export class Limits {
   readonly bufferBytes: number;
   readonly #operations: number;
   readonly #cachedRounds: number;
+  readonly #patienceMs: number;
   readonly #control: Int32Array;
   readonly #workers: readonly Worker[];
 
@@ -94,6 +98,7 @@ export class Limits {
     this.bufferBytes = options.bufferBytes;
     this.#operations = options.operations ?? 1e9;
     this.#cachedRounds = Math.max(1, Math.ceil((options.cachedBytes ?? 2 ** 28) / CACHED_BYTES));
+    this.#patienceMs = options.patienceMs ?? PATIENCE_MS;
     this.#control = control;
     this.#workers = workers;
   }
@@ -113,6 +118,7 @@ export class Limits {
     return this.cachedBufferBytes * this.#cachedRounds;
   }
 
+  /** @throws {MeasureError} MEASURE_NO_ANSWER */
   sample(): LimitsSample {
     const readMs = this.#run('read', 0);
     const cachedMs = this.#run('readCached', this.#cachedRounds);
@@ -139,12 +145,20 @@ export class Limits {
   #run(kernel: LimitKernel, rounds: number): number {
     const start = performance.now();
     this.#ask(KERNELS.indexOf(kernel), rounds);
+    // On a machine that was suspended all time has passed at once, and threads that are alive have had none of it: so a
+    // second wait, which does not begin if they have answered.
+    let waits = 0;
     for (let done = 0; done < this.threads; done = Atomics.load(this.#control, DONE)) {
-      if (Atomics.wait(this.#control, DONE, done, PATIENCE_MS) === 'timed-out') {
-        throw new Error(`A thread that measures ${kernel} did not answer within ${PATIENCE_MS / 1000} s.`);
-      }
+      if (Atomics.wait(this.#control, DONE, done, this.#patienceMs) !== 'timed-out') continue;
+      if (Atomics.load(this.#control, DONE) === done && ++waits === 2) throw this.#noAnswer(kernel, done);
     }
     return performance.now() - start;
+  }
+
+  #noAnswer(kernel: LimitKernel, done: number): MeasureError {
+    const what = `Of ${this.threads} thread(s) that measure the machine's limits (${kernel}), ${done} answered within twice ${this.#patienceMs / 1000} s.`;
+    const advice = 'The machine may be too busy, or have fewer cores than threads: try fewer threads, or later.';
+    return new MeasureError('MEASURE_NO_ANSWER', `${what} ${advice}`);
   }
 
   #ask(kernel: number, rounds: number): void {

@@ -19,6 +19,11 @@ describe.each([1, 2, 3])('%i thread(s) over a tiny buffer', (threads) => {
   });
 });
 
+test('threads that do not answer are given up, after a second wait', async () => {
+  using limits = await Limits.start({ threads: 1, bufferBytes: 1024, operations: 4e11, patienceMs: 1 });
+  expect(() => limits.sample()).toThrow(expect.objectContaining({ name: 'MeasureError', code: 'MEASURE_NO_ANSWER' }));
+});
+
 test('disposing twice is fine', async () => {
   const limits = await Limits.start({ threads: 1, bufferBytes: 1024 });
   limits.dispose();
