@@ -143,7 +143,7 @@ async function benchmark(options: BenchmarkOptions, io: Io): Promise<void> {
   const samples: LimitsSample[] = [];
   for (let run = 0; run < repeats; run++) {
     progress.show(`Run ${run + 1} of ${repeats}`);
-    for (let count = 0; limits && count < LIMIT_SAMPLES; count++) samples.push(limits.sample());
+    if (limits) samples.push(...Array.from({ length: LIMIT_SAMPLES }, () => limits.sample()));
     runs.push(await timedRun(model, session, task));
   }
   model.timeKernels(false);
