@@ -78,13 +78,15 @@ export async function takeTurns(turns: readonly Turn[], options: CommonOptions, 
   }
 }
 
+/** @param flags - of V8's that processes have set in which it was measured; by default this one's */
 export async function print(
   document: Omit<BenchDocument, 'environment' | 'noise'>,
   { json, markdown }: CommonOptions,
   io: Io,
+  flags?: readonly string[],
 ): Promise<void> {
   const noise = document.limits.length > 0 ? { noise: noiseOf(document.limits) } : {};
-  const complete: BenchDocument = { ...document, ...noise, environment: environment() };
+  const complete: BenchDocument = { ...document, ...noise, environment: environment(flags) };
   const text = markdown ? markdownOf(complete) : textOf(complete);
   await io.stdout.write(json ? `${JSON.stringify(complete)}\n` : text);
 }

@@ -22,3 +22,4 @@ export {
 export { KernelMemory } from './memory.ts';
 export type { KernelWeightType } from './operations.ts';
 export { KERNEL_REGISTRY, type KernelInfo } from './registry.ts';
+export { v8FlagsSet } from './revectorize.ts';
