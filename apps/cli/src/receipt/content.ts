@@ -24,7 +24,7 @@ export async function receiptContent(
   return {
     ...measured,
     created: new Date().toISOString(),
-    tool: await receiptTool(),
+    tool: receiptTool(),
     host: receiptHost(),
     model: {
       ...identity,
