@@ -43,7 +43,7 @@ ${EXIT_CODES_HELP}`,
 
 async function load(options: ModelOptions, io: Io): Promise<void> {
   const { threads: counts, buffer, numerics, kernels, repeats, warmup } = options;
-  const { path, sizeBytes } = await modelFile(options, io);
+  const { path, sizeBytes, fingerprint } = await modelFile(options, io);
   const flags = new Set<string>();
   const subjects = counts.map((threads): Subject => ({
     name: 'load',
@@ -59,6 +59,7 @@ async function load(options: ModelOptions, io: Io): Promise<void> {
     },
   }));
   const measured = await measure(subjects, options, io);
-  const settings = { file: path, fileBytes: sizeBytes, threads: counts, buffer, numerics, kernels, repeats, warmup };
+  const model = { shape: options.shape, file: path, model: fingerprint, fileBytes: sizeBytes };
+  const settings = { ...model, threads: counts, buffer, numerics, kernels, repeats, warmup };
   await print({ command: 'load', settings, ...measured }, options, io, [...flags]);
 }

@@ -82,7 +82,8 @@ async function overhead(options: OverheadOptions, io: Io): Promise<ExitCode> {
   const ratios = [ratioRow('counters', without!, counting!), ratioRow('counters and receipt', without!, timing!)];
   const { high } = ratios[1]!;
   const passed = high !== null && high <= 1 + most / 100;
-  const settings = { file: file.path, threads, buffer, numerics, kernels: counted.variant, prompt, steps, most };
+  const described = { shape: options.shape, file: file.path, model: file.fingerprint };
+  const settings = { ...described, threads, buffer, numerics, kernels: counted.variant, prompt, steps, most };
   await print({ command: 'overhead', settings: { ...settings, repeats, warmup }, ...measured, ratios }, options, io);
   if (!passed) io.stderr.write(`bittern-bench: it was not shown that a receipt costs at most ${most} %\n`);
   return passed ? EXIT_CODES.success : EXIT_CODES.failed;
