@@ -1,6 +1,5 @@
-import type { KernelCounter } from '@bittern/kernels';
+import { type KernelCounter, sumOfCounters } from '@bittern/kernels';
 import { interleave, Limits, median, summarize, type Turn } from '@bittern/measure';
-import { sumOf } from './counted.ts';
 import type { CommonOptions, MachineOptions } from './options.ts';
 import { environment } from './environment.ts';
 import type { Io } from './io.ts';
@@ -157,7 +156,7 @@ function resultRow(subject: Subject, samples: readonly Sample[], limits: readonl
       tokensPerSecond: tokensPerCall && tokensPerCall * perSecond,
       limit,
       fractionOfLimit,
-      counters: counted.length > 0 ? sumOf(counted) : undefined,
+      counters: counted.length > 0 ? sumOfCounters(counted) : undefined,
       peakMemoryBytes: peaks.length > 0 ? summarize(peaks) : undefined,
     }),
   };

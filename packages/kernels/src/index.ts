@@ -7,7 +7,7 @@ export {
   type Pointer,
 } from './contract.ts';
 export type { ScreenKernels } from './contract-screen.ts';
-export type { KernelCounter } from './counters.ts';
+export { type KernelCounter, sumOfCounters } from './counters.ts';
 export { KernelError, type KernelErrorCode } from './errors.ts';
 export type { KernelChoice, TriedKernel } from './i2s-choice.ts';
 export { I2S_LAYOUTS, type I2sLayout, type Tl1Tiling } from './layouts.ts';
