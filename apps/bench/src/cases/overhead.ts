@@ -36,8 +36,8 @@ export function addOverheadCommand(program: Command, io: Io, setExitCode: (code:
       'after',
       `
 Decodes the same ids with the same weights in turn on kernels that were built once more without counting, on those that
-count, and on those that count and time themselves, which is all that a receipt does meanwhile. Each round gives a ratio; it fails unless the median
-of the last ones is less than --most with 95 %.
+count, and on those that count and time themselves, which is all that a receipt does meanwhile. Each round gives a ratio;
+it fails unless the median of the last ones, with 95 %, is at most 1 and --most per cent.
 
 Examples:
   bittern-bench overhead --threads 1
