@@ -12,19 +12,3 @@ export async function countedSample(kernels: Counting, sample: () => Sample | Pr
   kernels.resetCounters();
   return { ...(await sample()), counters: kernels.counters() };
 }
-
-/** The sums of each kernel. */
-export function sumOf(counters: readonly KernelCounter[]): KernelCounter[] {
-  return [...Map.groupBy(counters, ({ id }) => id)].map(([id, parts]) => {
-    const sum = (field: Exclude<keyof KernelCounter, 'id'>): number =>
-      parts.reduce((total, part) => total + part[field], 0);
-    return {
-      id,
-      calls: sum('calls'),
-      rows: sum('rows'),
-      elements: sum('elements'),
-      bytes: sum('bytes'),
-      nanoseconds: sum('nanoseconds'),
-    };
-  });
-}

@@ -1,3 +1,4 @@
+import { v8FlagsSet } from '@bittern/kernels';
 import { describeMachine, type Machine } from '@bittern/measure';
 import manifest from '../package.json' with { type: 'json' };
 
@@ -9,6 +10,9 @@ export interface Environment extends Machine {
   readonly date: string;
 }
 
-export function environment(): Environment {
-  return { bench: VERSION, date: new Date().toISOString(), ...describeMachine() };
+/** @param flags - of V8's that what was measured has set, here or in processes of its own */
+export function environment(flags: readonly string[] = v8FlagsSet()): Environment {
+  const machine = describeMachine();
+  const all = [...new Set([...machine.flags, ...flags])];
+  return { bench: VERSION, date: new Date().toISOString(), ...machine, flags: all };
 }

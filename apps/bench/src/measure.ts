@@ -1,6 +1,5 @@
-import type { KernelCounter } from '@bittern/kernels';
+import { type KernelCounter, sumOfCounters } from '@bittern/kernels';
 import { interleave, Limits, median, summarize, type Turn } from '@bittern/measure';
-import { sumOf } from './counted.ts';
 import type { CommonOptions, MachineOptions } from './options.ts';
 import { environment } from './environment.ts';
 import type { Io } from './io.ts';
@@ -78,13 +77,15 @@ export async function takeTurns(turns: readonly Turn[], options: CommonOptions, 
   }
 }
 
+/** @param flags - of V8's that processes have set in which it was measured; by default this one's */
 export async function print(
   document: Omit<BenchDocument, 'environment' | 'noise'>,
   { json, markdown }: CommonOptions,
   io: Io,
+  flags?: readonly string[],
 ): Promise<void> {
   const noise = document.limits.length > 0 ? { noise: noiseOf(document.limits) } : {};
-  const complete: BenchDocument = { ...document, ...noise, environment: environment() };
+  const complete: BenchDocument = { ...document, ...noise, environment: environment(flags) };
   const text = markdown ? markdownOf(complete) : textOf(complete);
   await io.stdout.write(json ? `${JSON.stringify(complete)}\n` : text);
 }
@@ -155,7 +156,7 @@ function resultRow(subject: Subject, samples: readonly Sample[], limits: readonl
       tokensPerSecond: tokensPerCall && tokensPerCall * perSecond,
       limit,
       fractionOfLimit,
-      counters: counted.length > 0 ? sumOf(counted) : undefined,
+      counters: counted.length > 0 ? sumOfCounters(counted) : undefined,
       peakMemoryBytes: peaks.length > 0 ? summarize(peaks) : undefined,
     }),
   };

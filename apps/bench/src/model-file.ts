@@ -3,6 +3,7 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { BenchError } from './errors.ts';
 import type { Io } from './io.ts';
+import { modelFingerprint } from './model-fingerprint.ts';
 import {
   GENERATOR_VERSION,
   SHAPES,
@@ -16,6 +17,8 @@ export interface ModelFile {
   readonly sizeBytes: number;
   /** Of a synthetic model, from when it was written; another file is not read for it. */
   readonly sha256?: string;
+  /** See {@link modelFingerprint}. */
+  readonly fingerprint: string;
 }
 
 /** What is written beside a synthetic model. */
@@ -32,15 +35,17 @@ export async function modelFile(
   { shape, cacheDir }: { readonly shape: string; readonly cacheDir?: string },
   io: Io,
 ): Promise<ModelFile> {
-  if (isShapeName(shape)) return cachedModel(shape, cacheDir ?? defaultCacheFolder(), io);
-  return { path: shape, sizeBytes: (await stat(shape)).size };
+  const file = isShapeName(shape)
+    ? await cachedModel(shape, cacheDir ?? defaultCacheFolder(), io)
+    : { path: shape, sizeBytes: (await stat(shape)).size };
+  return { ...file, fingerprint: await modelFingerprint(file.path) };
 }
 
 function isShapeName(shape: string): shape is ShapeName {
   return Object.hasOwn(SHAPES, shape);
 }
 
-async function cachedModel(shape: ShapeName, folder: string, io: Io): Promise<ModelFile> {
+async function cachedModel(shape: ShapeName, folder: string, io: Io): Promise<Omit<ModelFile, 'fingerprint'>> {
   const path = join(folder, `${shape}-v${GENERATOR_VERSION}.gguf`);
   const digestPath = `${path}.json`;
   const digest = await readDigest(digestPath);

@@ -41,7 +41,7 @@ export function machineOptions(): Option[] {
       .argParser(positives),
     new Option('--buffer <MiB>', 'memory that is streamed through; much larger than the caches')
       .default(512)
-      .argParser(positive),
+      .argParser(bufferSize),
   ];
 }
 
@@ -60,6 +60,15 @@ export function shapeOptions(): Option[] {
     new Option('--shape <shape>', '2b4t or tiny, a synthetic model of that shape, or a GGUF file').default('2b4t'),
     new Option('--cache-dir <folder>', 'where synthetic models are kept (default: the cache folder of your system)'),
   ];
+}
+
+/** WebAssembly's memory ends at 4096 MiB, and what is measured has some beside the buffer. */
+const MOST_BUFFER_MIB = 4000;
+
+function bufferSize(text: string): number {
+  const value = positive(text);
+  if (value > MOST_BUFFER_MIB) throw new InvalidArgumentError(`It must be at most ${MOST_BUFFER_MIB}.`);
+  return value;
 }
 
 function wholeNumber(text: string): number {

@@ -1,6 +1,6 @@
 import type { KernelCounter } from '@bittern/kernels';
 import type { Summary } from '@bittern/measure';
-import { markdownTable, table } from './table.ts';
+import { markdownTable, markdownText, printable, table } from './table.ts';
 import type { Environment } from './environment.ts';
 
 /** What the machine can give, at a number of threads, measured in the same run. */
@@ -71,7 +71,7 @@ export interface BenchDocument {
 export function textOf(document: BenchDocument): string {
   const { command, limits, results, ratios = [] } = document;
   return [
-    `${command}: ${settingsOf(document)}\n${machineOf(document)}\n`,
+    `${command}: ${printable(settingsOf(document))}\n${printable(machineOf(document))}\n`,
     ...(limits.length > 0 ? [`${table(limitsRows(limits))}${noiseLine(limits)}\n`] : []),
     ...(results.length > 0 ? [table(resultsRows(results))] : []),
     ...(ratios.length > 0 ? [table(ratioRows(ratios))] : []),
@@ -82,8 +82,8 @@ export function textOf(document: BenchDocument): string {
 export function markdownOf(document: BenchDocument): string {
   const { command, environment, limits, results, ratios = [] } = document;
   return [
-    `## ${command}\n`,
-    `${environment.date.slice(0, 10)}, ${machineOf(document)}\n\n${settingsOf(document)}\n`,
+    `## ${markdownText(command)}\n`,
+    `${markdownText(`${environment.date.slice(0, 10)}, ${machineOf(document)}`)}\n\n${markdownText(settingsOf(document))}\n`,
     ...(results.length > 0 ? [markdownTable(resultsRows(results))] : []),
     ...(ratios.length > 0 ? [markdownTable(ratioRows(ratios))] : []),
     ...(limits.length > 0 ? [`${markdownTable(limitsRows(limits))}\n${noiseLine(limits)}\n`] : []),

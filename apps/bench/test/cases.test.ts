@@ -205,7 +205,7 @@ describe('text', () => {
     ];
     const { code, stdout } = await bench(argv);
     expect(code).toBe(0);
-    expect(stdout).toMatch(/^decode: file .*tiny-v1\.gguf, threads 1,2, /);
+    expect(stdout).toMatch(/^decode: shape tiny, file .*tiny-v1\.gguf, model [0-9a-f]{12}, threads 1,2, /);
     expect(stdout).toMatch(/\nmemory read +2 +[\d.]+ GB\/s +/);
     expect(stdout).toContain('They vary by 0 %');
     expect(stdout).toMatch(/\ndecode +after 128 tokens +2 .* [\d.]+ read\n/);

@@ -23,7 +23,7 @@ function result(rows: readonly Row[], environment: object = MACHINE, settings: o
   return {
     command: 'decode',
     environment,
-    settings: { file: '/somewhere/model.gguf', prompt: 128, repeats: 3, ...settings },
+    settings: { file: '/somewhere/model.gguf', model: '0123456789ab', prompt: 128, repeats: 3, ...settings },
     limits: [],
     results: rows.map(({ name = 'decode', detail = 'after 128 tokens', threads = 1, samples }) => ({
       name,
@@ -72,7 +72,7 @@ test('without --fail-on-regression, slower is no failure', async () => {
   const { code, stdout } = await compareFiles(BASE, result([{ samples: around(20) }]));
   expect(code).toBe(0);
   expect(stdout).toMatch(
-    /decode: decode, after 128 tokens, 1 thread\(s\), file model\.gguf, prompt 128 +10\.00 +20\.00 +2\.000 .* slower\n/,
+    /decode: decode, after 128 tokens, 1 thread\(s\), file model\.gguf, model 0123456789ab, prompt 128 +10\.00 +20\.00 +2\.000 .* slower\n/,
   );
   expect(stdout).toContain('Passed: 1 of 1 cases compared.');
 });
@@ -83,6 +83,11 @@ describe('nothing comparable is a failure', () => {
     ['another case', result([{ detail: 'after 5 tokens', samples: around(10) }]), /no case is in both/],
     ['another number of threads', result([{ threads: 2, samples: around(10) }]), /no case is in both/],
     ['another model', result([{ samples: around(10) }], MACHINE, { file: 'other.gguf' }), /no case is in both/],
+    [
+      'another model of that name',
+      result([{ samples: around(10) }], MACHINE, { model: 'ba9876543210' }),
+      /no case is in both/,
+    ],
     ['other work', result([{ samples: around(10) }], MACHINE, { prompt: 5 }), /no case is in both/],
     ['no cases', result([]), /no case is in both/],
     ['too few samples', result([{ samples: around(10, 6) }]), /no case is in both, with enough samples/],
@@ -121,6 +126,7 @@ describe('what is no result is refused', () => {
     ['a sample that is no number', result([{ samples: [...around(10), null] }])],
     ['a negative sample', result([{ samples: [...around(10), -1] }])],
     ['a case twice', result([{ samples: around(10) }, { samples: around(10) }])],
+    ['a file without its model', result([{ samples: around(10) }], MACHINE, { model: undefined })],
     ['no machine', result([{ samples: around(10) }], {})],
   ])('%s', async (_, current) => {
     const { code, stdout, stderr } = await compareFiles(BASE, current);
@@ -168,6 +174,20 @@ test('Markdown is a table', async () => {
   expect(stdout).toMatch(/\n\n\| case \| base ms \| current ms \| ratio \| 95 % between \|  \|\n\| --- \|/);
 });
 
+test('what a file says cannot steer a terminal, nor end a cell of a table', async () => {
+  const hostile = { ...MACHINE, cpu: 'a\u001b[2Jb\n| c |' };
+  const file = result([{ detail: 'x\u001b[31m | <b> [y](z) \u202e', samples: around(10) }], hostile);
+  for (const format of ['text', 'markdown', 'junit']) {
+    const { code, stdout } = await compareFiles(file, file, '--format', format);
+    expect(code).toBe(0);
+    expect(stdout).not.toMatch(/[^\P{C}\n]/u);
+    expect(stdout).toContain('u{1b}');
+  }
+  const { stdout } = await compareFiles(file, file, '--format', 'markdown');
+  expect(stdout).toContain(String.raw`x\\u{1b}\[31m \| \<b> \[y](z) \\u{202e}, 1 thread(s)`);
+  expect(stdout).toContain(String.raw`a\\u{1b}\[2Jb\\u{a}\| c \|, 4 cores`);
+});
+
 test.each([
   ['no current', ['base.json']],
   ['a file that is not there', ['no.json', 'no.json']],
@@ -193,9 +213,36 @@ describe('page', () => {
     const { code, stdout } = await bench(['page', path]);
     expect(code).toBe(0);
     expect(stdout).toContain(
-      'pnpm -s bench limits --json > limits.json\npnpm -s bench page limits.json > docs/benchmarks.md\n',
+      'pnpm -s bench limits --threads 1 --buffer 1 --repeats 3 --warmup 0 --json > limits.json\npnpm -s bench page limits.json > docs/benchmarks.md\n',
     );
     expect(stdout).toContain('| memory read | 1 |');
+
+    const decode = { ...document, command: 'decode' };
+    const other = join(await temporaryFolder(), 'other.json');
+    const settings = {
+      ...document.settings,
+      shape: "it's.gguf",
+      file: '/x',
+      ternary: ['a'],
+      head: ['exact', 'screened'],
+    };
+    await writeFile(path, JSON.stringify(decode));
+    await writeFile(other, JSON.stringify({ ...decode, settings }));
+    const both = await bench(['page', path, other]);
+    expect(both.stdout).toContain(
+      [
+        'pnpm -s bench decode --threads 1 --buffer 1 --repeats 3 --warmup 0 --json > decode-1.json',
+        String.raw`pnpm -s bench decode --shape 'it'\''s.gguf' --threads 1 --buffer 1 --head exact,screened --repeats 3 --warmup 0 --json > decode-2.json`,
+        'pnpm -s bench page decode-1.json decode-2.json > docs/benchmarks.md',
+      ].join('\n'),
+    );
+    for (const limits of [[], [{ ...document.limits[0], threads: 2 }]]) {
+      await writeFile(path, JSON.stringify({ ...decode, limits }));
+      const { code, stderr } = await bench(['page', path]);
+      expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringContaining('limits are missing') });
+    }
+    await writeFile(path, JSON.stringify({ ...document, command: 'rm' }));
+    expect(await bench(['page', path])).toMatchObject({ code: 1, stderr: expect.stringContaining('no result') });
   });
 
   test('results of a noisy one, and what is no result, are refused', async () => {

@@ -22,6 +22,7 @@ describe('bad usage ends with 2, a message and nothing on stdout', () => {
     ['an unknown option', ['limits', '--repeat', '2'], '(Did you mean --repeats?)'],
     ['no repeats', ['limits', '--repeats', '0'], 'whole number from 1 up'],
     ['a warm-up that is none', ['limits', '--warmup', 'x'], 'whole number from 0 up'],
+    ['more than WebAssembly holds', ['limits', '--buffer', '4096'], 'at most 4000'],
     ['no threads', ['limits', '--threads', '0'], 'whole number from 1 up'],
     ['the same threads twice', ['limits', '--threads', '2, 2'], 'names a number twice'],
     ['unknown kernels', ['kernels', '--kernels', 'avx2'], 'Allowed choices are auto, relaxed, simd128'],

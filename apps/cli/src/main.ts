@@ -1,4 +1,4 @@
-import { Command, CommanderError } from 'commander';
+import { Command, CommanderError, Help, type Option } from 'commander';
 import { addBenchmarkCommand } from './commands/benchmark.ts';
 import { addChatCommand } from './commands/chat.ts';
 import { addCompatCheckCommand } from './commands/compat-check.ts';
@@ -39,6 +39,7 @@ export function createProgram(
     .exitOverride()
     // Options behind a sub-command are the sub-command's, also where both have one of that name: `fetch-cpp --version 3.22.1`.
     .enablePositionalOptions()
+    .configureHelp({ optionDescription })
     .configureOutput({
       writeOut: writeHelp,
       writeErr: (text) => io.stderr.write(text),
@@ -117,4 +118,10 @@ async function parse(program: Command, argv: readonly string[]): Promise<void> {
   } catch (error) {
     if (!(error instanceof CommanderError && error.exitCode === 0)) throw error;
   }
+}
+
+/** Commander leaves out the description of a default that has no value, such as one that is decided later. */
+function optionDescription(option: Option): string {
+  const hasWords = option.defaultValue === undefined && option.defaultValueDescription !== undefined;
+  return new Help().optionDescription(hasWords ? Object.assign(Object.create(option), { defaultValue: null }) : option);
 }

@@ -98,6 +98,15 @@ export function positiveNumber(text: string): number {
   return value;
 }
 
+/** A parser of whole numbers between these, both included. */
+export function wholeNumberFrom(least: number, most: number): (text: string) => number {
+  return (text) => {
+    const value = wholeNumber(text);
+    if (value < least || value > most) throw new InvalidArgumentError(`It must be from ${least} to ${most}.`);
+    return value;
+  };
+}
+
 function threadCount(text: string): number | 'auto' {
   if (text === 'auto') return text;
   const value = wholeNumber(text);

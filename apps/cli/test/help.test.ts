@@ -54,8 +54,10 @@ describe.each(COMMANDS)('$name', ({ name, path, command }) => {
     expect(stdout.startsWith(`Usage: ${name}`)).toBe(true);
     expect(command.description()).toMatch(/^[A-Z].+\.$/);
     expect(stdout).toContain(EXIT_CODES_HELP);
-    for (const { description, flags } of command.options.filter(({ hidden }) => !hidden)) {
+    const words = stdout.replaceAll(/\s+/g, ' ');
+    for (const { description, flags, defaultValueDescription } of command.options.filter(({ hidden }) => !hidden)) {
       expect({ flags, description }).toEqual({ flags, description: expect.stringMatching(/\S/) });
+      if (defaultValueDescription !== undefined) expect(words).toContain(`default: ${defaultValueDescription}`);
     }
   });
 

@@ -1,12 +1,15 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
-import { bittern, MODEL } from './support.ts';
+import { predicateOf, QUICK } from './receipt-support.ts';
+import { bittern, MODEL, temporaryFolder } from './support.ts';
 
 /** The built command: `pnpm run build` makes it. */
 const BIN = fileURLToPath(new URL('../dist/bin.js', import.meta.url));
+const BIN_SOURCE = fileURLToPath(new URL('../src/bin.ts', import.meta.url));
 const run = promisify(execFile);
 
 describe('the process', () => {
@@ -14,6 +17,24 @@ describe('the process', () => {
     const argv = ['run', '-p', 'Once upon a time', '-n', '16', '--seed', '7'];
     const { stdout } = await run(process.execPath, [BIN, ...argv]);
     expect(stdout).toBe((await bittern(argv)).stdout);
+  });
+
+  test('a receipt says what the program was built from, wherever it runs', async () => {
+    const folder = await temporaryFolder();
+    const receipt = join(folder, 'receipt.json');
+    await run(process.execPath, [BIN, 'benchmark', ...QUICK, '--receipt', receipt], { cwd: folder });
+    const inRepository = await run('git', ['ls-files', '--error-unmatch', BIN_SOURCE], {
+      cwd: fileURLToPath(new URL('.', import.meta.url)),
+    }).then(
+      () => true,
+      () => false,
+    );
+    const { commit, modified } = (await predicateOf(receipt)).tool;
+    expect({ commit, modified }).toEqual(
+      inRepository
+        ? { commit: expect.stringMatching(/^[0-9a-f]{40}$/), modified: expect.any(Boolean) }
+        : { commit: null, modified: null },
+    );
   });
 
   test('ends with the exit code of main', async () => {

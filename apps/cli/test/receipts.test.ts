@@ -41,9 +41,11 @@ describe('a real receipt passes without the model, and with it when it is run ag
   ] as const)('%s kernels, %i thread(s), %s head, %s and %s products', async (variant, threads, head, gemv, gemm) => {
     const chosen = await chooseKernels(variant, threads, { gemv, gemm });
     const path = await receiptOf(['--kernels', variant, '--threads', String(threads), '--head', head]);
-    const { kernels, counters, limits } = await predicateOf(path);
+    const { kernels, counters, limits, host } = await predicateOf(path);
     expect(kernels).toMatchObject({ variant, threads, ...chosen });
     for (const { ms } of [...limits.reads, ...limits.dots]) expect(ms).toHaveLength(2 * 8);
+    const hasRevectorizer = Number(process.versions.node.split('.')[0]) >= 24 && process.arch === 'x64';
+    expect(host.runtime.flags.includes('--experimental-wasm-revectorize')).toBe(hasRevectorizer);
     const ids = counters.decode.map(({ id }) => id);
     expect(ids).toContain(chosen.gemv);
     expect(ids.includes(`f16_head_screened_${variant}`)).toBe(head === 'screened');
@@ -335,7 +337,12 @@ describe('benchmark', () => {
   test.each([
     [['--tokens', '1'], 'from 2 up'],
     [['--tokens', '600'], 'do not fit: the context holds 512'],
-    [['--repeats', '0'], 'from 1 up'],
+    [['--repeats', '0'], 'from 1 to 1000'],
+    [['--repeats', '1001'], 'from 1 to 1000'],
+    [['--warmup', '1001'], 'from 0 to 1000'],
+    [['--buffer', '4096'], 'from 1 to 4080'],
+    [['--receipt', dirname(TINY)], 'it is a folder'],
+    [['--receipt', '/no-such-file/'], 'the path of a file'],
     [['--key', 'key.pem'], 'give --receipt'],
     [['--reference', RECORDING], 'give --receipt'],
     [['--reference', RECORDING, '--receipt', 'r.json', '--kv-type', 'f32'], 'f16 cache'],

@@ -25,6 +25,22 @@ export interface KernelCounter {
   readonly nanoseconds: number;
 }
 
+/** The sums of each kernel over all of them, such as those of several runs. */
+export function sumOfCounters(counters: readonly KernelCounter[]): KernelCounter[] {
+  return [...Map.groupBy(counters, ({ id }) => id)].map(([id, parts]) => {
+    const sum = (field: Exclude<keyof KernelCounter, 'id'>): number =>
+      parts.reduce((total, part) => total + part[field], 0);
+    return {
+      id,
+      calls: sum('calls'),
+      rows: sum('rows'),
+      elements: sum('elements'),
+      bytes: sum('bytes'),
+      nanoseconds: sum('nanoseconds'),
+    };
+  });
+}
+
 const WORDS = 5; // of 8 bytes: calls, rows, elements, bytes as u64, nanoseconds as f64
 const TABLE_BYTES = 8 * WORDS * MOST_OPERATIONS; // a multiple of 128: no two threads write to one cache line
 

@@ -7,7 +7,7 @@ export {
   type Pointer,
 } from './contract.ts';
 export type { ScreenKernels } from './contract-screen.ts';
-export type { KernelCounter } from './counters.ts';
+export { type KernelCounter, sumOfCounters } from './counters.ts';
 export { KernelError, type KernelErrorCode } from './errors.ts';
 export type { KernelChoice, TriedKernel } from './i2s-choice.ts';
 export { I2S_LAYOUTS, type I2sLayout, type Tl1Tiling } from './layouts.ts';
@@ -22,3 +22,4 @@ export {
 export { KernelMemory } from './memory.ts';
 export type { KernelWeightType } from './operations.ts';
 export { KERNEL_REGISTRY, type KernelInfo } from './registry.ts';
+export { v8FlagsSet } from './revectorize.ts';

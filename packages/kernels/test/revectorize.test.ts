@@ -1,6 +1,7 @@
 import { afterAll, describe, expect, test } from 'vitest';
 import { conformanceCases, type KernelsUnderTest } from '../src/conformance.ts';
 import { loadKernels } from '../src/load.ts';
+import { v8FlagsSet } from '../src/revectorize.ts';
 import type { KernelExports } from '../src/team.ts';
 import { VARIANTS } from './variants.ts';
 
@@ -25,4 +26,10 @@ describe.each([1, 2])('kernels under the revectorizer, %i thread(s)', async (thr
 test('nothing is revectorized without being asked to, nor without relaxed SIMD', async () => {
   expect((await loadKernels()).revectorized).toBe(false);
   expect((await loadKernels({ variant: 'simd128', revectorize: true })).revectorized).toBe(false);
+});
+
+test('the flag that was set for the process is told', async () => {
+  await loadKernels({ revectorize: true });
+  const works = Number(process.versions.node.split('.')[0]) >= 24 && process.arch === 'x64';
+  expect(v8FlagsSet()).toEqual(works ? ['--experimental-wasm-revectorize'] : []);
 });

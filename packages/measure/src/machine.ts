@@ -15,7 +15,7 @@ export interface Machine {
   readonly arch: string;
   readonly node: string;
   readonly v8: string;
-  /** Of the process, and of V8. */
+  /** With which Node was started, V8's included. Those that were set since are not among them. */
   readonly flags: readonly string[];
   /** Tasks that wanted a core in the last minute, this one included: more than the cores means a disturbed run. */
   readonly loadAverage: number;

@@ -90,7 +90,9 @@ async function decode(options: DecodeOptions, io: Io): Promise<void> {
     const { kernelVariant: kernels, kernelChoice } = models[0]!;
     const ternary = [kernelChoice.gemv, kernelChoice.gemm];
     const settings = {
+      shape: options.shape,
       file: file.path,
+      model: file.fingerprint,
       threads,
       buffer,
       numerics,

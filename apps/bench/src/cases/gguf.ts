@@ -39,8 +39,8 @@ ${EXIT_CODES_HELP}`,
 }
 
 async function gguf(options: GgufOptions, io: Io): Promise<void> {
-  const { repeats, warmup } = options;
-  const { path } = await modelFile(options, io);
+  const { shape, repeats, warmup } = options;
+  const { path, fingerprint } = await modelFile(options, io);
   const recordings = [false, true].flatMap((values) =>
     ENGINES.map((engine) => ({ engine, values, opened: [] as Opened[] })),
   );
@@ -61,6 +61,6 @@ async function gguf(options: GgufOptions, io: Io): Promise<void> {
     peakMemoryBytes: summarize(opened.map(({ peakMemoryBytes }) => peakMemoryBytes)),
     addedMemoryBytes: summarize(opened.map(({ addedMemoryBytes }) => addedMemoryBytes)),
   }));
-  const settings = { file: path, tensors: [...counts][0], repeats, warmup };
+  const settings = { shape, file: path, model: fingerprint, tensors: [...counts][0], repeats, warmup };
   await print({ command: 'gguf', settings, limits: [], results }, options, io);
 }

@@ -43,7 +43,8 @@ ${EXIT_CODES_HELP}`,
 
 async function load(options: ModelOptions, io: Io): Promise<void> {
   const { threads: counts, buffer, numerics, kernels, repeats, warmup } = options;
-  const { path, sizeBytes } = await modelFile(options, io);
+  const { path, sizeBytes, fingerprint } = await modelFile(options, io);
+  const flags = new Set<string>();
   const subjects = counts.map((threads): Subject => ({
     name: 'load',
     detail: `${(sizeBytes / 1e6).toFixed(1)} MB`,
@@ -52,11 +53,13 @@ async function load(options: ModelOptions, io: Io): Promise<void> {
     bytesPerCall: sizeBytes,
     async sample() {
       const task: LoadTask = { path, options: { threads, numerics, kernels } };
-      const { durationMs, peakMemoryBytes } = await runInChild<Loaded>('load-model', task, io.signal);
+      const { durationMs, peakMemoryBytes, v8Flags } = await runInChild<Loaded>('load-model', task, io.signal);
+      for (const flag of v8Flags) flags.add(flag);
       return { durationsMs: [durationMs], peakMemoryBytes };
     },
   }));
   const measured = await measure(subjects, options, io);
-  const settings = { file: path, fileBytes: sizeBytes, threads: counts, buffer, numerics, kernels, repeats, warmup };
-  await print({ command: 'load', settings, ...measured }, options, io);
+  const model = { shape: options.shape, file: path, model: fingerprint, fileBytes: sizeBytes };
+  const settings = { ...model, threads: counts, buffer, numerics, kernels, repeats, warmup };
+  await print({ command: 'load', settings, ...measured }, options, io, [...flags]);
 }

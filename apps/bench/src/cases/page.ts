@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { BenchError, EXIT_CODES_HELP } from '../errors.ts';
 import type { Io } from '../io.ts';
+import { commandLine, fileNames, hasItsLimits, isKnownCommand } from '../page-command.ts';
 import { type BenchDocument, markdownOf, noiseOf } from '../report.ts';
 
 export function addPageCommand(program: Command, io: Io): void {
@@ -23,16 +24,16 @@ ${EXIT_CODES_HELP}`,
     )
     .action(async (files: readonly string[]) => {
       const documents = await Promise.all(files.map(readDocument));
-      const command = `pnpm -s bench page ${documents.map((document) => `${document.command}.json`).join(' ')}`;
-      const runs = documents.map((document) => `pnpm -s bench ${document.command} --json > ${document.command}.json`);
+      const names = fileNames(documents);
+      const runs = documents.map((document, index) => `${commandLine(document)} > ${names[index]!}`);
       const head = [
         '# Benchmarks',
         '',
-        'Measured and written by these commands, with the settings that each section names. Never edit this file.',
+        'Measured and written by these commands. Never edit this file.',
         '',
         '```sh',
         ...runs,
-        `${command} > docs/benchmarks.md`,
+        `pnpm -s bench page ${names.join(' ')} > docs/benchmarks.md`,
         '```',
         '',
         '[How to read them](../apps/bench/README.md#how-to-read-the-results).',
@@ -46,14 +47,21 @@ const MOST_NOISE = 0.1;
 
 async function readDocument(path: string): Promise<BenchDocument> {
   let document: BenchDocument;
+  let noise: number;
   try {
     document = JSON.parse(await readFile(path, 'utf8')) as BenchDocument;
     markdownOf(document);
+    if (!isKnownCommand(document.command)) throw new BenchError('The command is unknown.');
+    noise = document.limits.length === 0 ? 0 : noiseOf(document.limits);
   } catch (cause) {
     if (cause instanceof Error && 'syscall' in cause) throw cause;
     throw new BenchError(`${path} is no result of --json.`, { cause });
   }
-  const noise = document.limits.length === 0 ? 0 : noiseOf(document.limits);
+  if (!hasItsLimits(document)) {
+    throw new BenchError(
+      `${path}: the machine's limits are missing, which ${document.command} measures for each number of threads.`,
+    );
+  }
   if (noise <= MOST_NOISE) return document;
   throw new BenchError(
     `${path}: the machine's limits varied by ${(100 * noise).toFixed(0)} % during the run. Measure again on a quieter machine.`,

@@ -59,7 +59,8 @@ async function prefill(options: PrefillOptions, io: Io): Promise<void> {
       const measured = await measure([...subjects, ...products], options, io);
       const { kernelVariant: kernels, kernelChoice } = models[0]!;
       const ternary = [kernelChoice.gemv, kernelChoice.gemm];
-      const settings = { file: file.path, threads, buffer, tokens, numerics, kernels, ternary, repeats, warmup };
+      const model = { shape: options.shape, file: file.path, model: file.fingerprint };
+      const settings = { ...model, threads, buffer, tokens, numerics, kernels, ternary, repeats, warmup };
       await print({ command: 'prefill', settings, ...measured }, options, io);
     });
   });

@@ -1,6 +1,7 @@
 import { performance } from 'node:perf_hooks';
 import { loadModel, type LoadModelOptions } from '@bittern/engine';
 import { openFile } from '@bittern/gguf-parser/node';
+import { v8FlagsSet } from '@bittern/kernels';
 import { childTask, finishChild } from '../child.ts';
 import { peakMemoryBytes } from '../peak-memory.ts';
 
@@ -12,6 +13,7 @@ export interface LoadTask {
 export interface Loaded {
   readonly durationMs: number;
   readonly peakMemoryBytes: number;
+  readonly v8Flags: readonly string[];
 }
 
 const { path, options } = childTask<LoadTask>();
@@ -19,7 +21,7 @@ const start = performance.now();
 const source = await openFile(path);
 const model = await loadModel(source, { ...options, revectorize: true });
 const durationMs = performance.now() - start;
-const loaded: Loaded = { durationMs, peakMemoryBytes: peakMemoryBytes() };
+const loaded: Loaded = { durationMs, peakMemoryBytes: peakMemoryBytes(), v8Flags: v8FlagsSet() };
 model.dispose();
 await source.close();
 finishChild(loaded);

@@ -10,6 +10,7 @@ import {
 } from '@bittern/receipts';
 import { BenchError } from '../errors.ts';
 import type { BenchDocument } from '../report.ts';
+import { printable } from '../table.ts';
 
 /** What was measured on one machine, from a result of `--json` or from a receipt. */
 export interface Measurements {
@@ -45,7 +46,9 @@ export async function readMeasurements(path: string): Promise<Measurements> {
     throw new BenchError(`${path} is the receipt of a comparison, which holds no times.`);
   }
   const { gate, reason } = gates.find(({ status }) => status === 'fail')!;
-  throw new BenchError(`${path} is neither a result of --json nor a receipt that passes: ${gate}: ${reason}`);
+  throw new BenchError(
+    `${path} is neither a result of --json nor a receipt that passes: ${gate}: ${printable(reason)}`,
+  );
 }
 
 function parsed(path: string, bytes: Buffer): unknown {
@@ -68,6 +71,7 @@ function isDocument(value: unknown): value is Looked {
     typeof cores === 'number' &&
     typeof platform === 'string' &&
     typeof settings === 'object' &&
+    settings !== null &&
     Array.isArray(results) &&
     results.every(isRow)
   );
@@ -84,12 +88,15 @@ function isSample(sample: unknown): boolean {
 }
 
 /** Settings that say what is done, not how well it is measured, or what the machine chose. */
-const WORK = ['file', 'shape', 'tokens', 'prompt', 'steps', 'numerics', 'size'];
+const WORK = ['file', 'model', 'shape', 'tokens', 'prompt', 'steps', 'numerics', 'size'];
 
 function ofDocument(path: string, { command, environment, settings, results }: Looked): Measurements {
+  if (settings['file'] !== undefined && typeof settings['model'] !== 'string') {
+    throw new BenchError(`${path} does not say which model it measured: \`model\` is missing in its settings.`);
+  }
   const work = WORK.flatMap((key) => {
     const setting = settings[key];
-    if (setting === undefined) return [];
+    if (setting === undefined || (key === 'shape' && settings['file'] !== undefined)) return [];
     return [`${key} ${key === 'file' ? basename(String(setting)) : String(setting)}`];
   });
   const cases = results.map(({ name, detail, threads, durationMs }): [string, readonly number[]] => {

@@ -1,12 +1,12 @@
-import { markdownTable, table } from '../table.ts';
+import { markdownTable, markdownText, printable, table } from '../table.ts';
 import type { ComparedCase, Comparison } from './compare.ts';
 
 export function textOf(comparison: Comparison): string {
-  return `${headOf(comparison)}\n\n${table(rowsOf(comparison))}\n${lastLineOf(comparison)}\n`;
+  return `${printable(headOf(comparison))}\n\n${table(rowsOf(comparison))}\n${printable(lastLineOf(comparison))}\n`;
 }
 
 export function markdownOf(comparison: Comparison): string {
-  return `${headOf(comparison)}\n\n${markdownTable(rowsOf(comparison))}\n${lastLineOf(comparison)}\n`;
+  return `${markdownText(headOf(comparison))}\n\n${markdownTable(rowsOf(comparison))}\n${markdownText(lastLineOf(comparison))}\n`;
 }
 
 /** For continuous integration: a test for each case. */
@@ -73,6 +73,8 @@ function figure(value: number | null): string {
 
 function escape(text: string): string {
   const entities: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' };
-  // Control characters are not allowed in XML at all.
-  return text.replace(/[&<>"]/g, (character) => entities[character]!).replace(/[^\t\n\r -\uFFFD]/g, '?');
+  // Control characters, which are not allowed in XML at all, are gone with the first.
+  return printable(text)
+    .replace(/[&<>"]/g, (character) => entities[character]!)
+    .replace(/[\uFFFE\uFFFF]/g, '?');
 }

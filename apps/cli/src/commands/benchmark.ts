@@ -15,13 +15,13 @@ import {
   kernelsOption,
   layoutOption,
   numericsOption,
-  positiveNumber,
   preOption,
   threadsOption,
   tl1KernelOption,
   tl1TilingOption,
   tokenizerOption,
   wholeNumber,
+  wholeNumberFrom,
 } from '../options.ts';
 import { ProgressLine, table, writeJson } from '../output.ts';
 import { receiptContent } from '../receipt/content.ts';
@@ -58,6 +58,12 @@ const PROMPT =
 const LIMIT_SAMPLES = 8;
 const LIMIT_SIZES = { operations: 2.5e8, cachedBytes: 2 ** 26 } as const;
 
+/** More does not fit in a receipt. */
+const MOST_RUNS = 1000;
+
+/** WebAssembly's memory ends at 4096 MiB, and threads have some of their own. */
+const MOST_BUFFER_MIB = 4080;
+
 export function addBenchmarkCommand(program: Command, io: Io): void {
   program
     .command('benchmark')
@@ -65,8 +71,10 @@ export function addBenchmarkCommand(program: Command, io: Io): void {
     .option('-m, --model <file>', 'GGUF file (default: the storyteller model that comes with bittern)')
     .addOption(new Option('-n, --tokens <count>', 'tokens to generate').default(128).argParser(decodedTokens))
     .addOption(new Option('-p, --prompt <text>', 'text that is evaluated before').default(PROMPT, 'a sentence'))
-    .addOption(new Option('--repeats <count>', 'runs that count').default(7).argParser(positiveNumber))
-    .addOption(new Option('--warmup <count>', 'runs before, which do not').default(1).argParser(wholeNumber))
+    .addOption(new Option('--repeats <count>', 'runs that count').default(7).argParser(wholeNumberFrom(1, MOST_RUNS)))
+    .addOption(
+      new Option('--warmup <count>', 'runs before, which do not').default(1).argParser(wholeNumberFrom(0, MOST_RUNS)),
+    )
     .option('--receipt <file>', 'write a receipt there: what ran, and how fast')
     .option('--key <file>', 'sign it with this ed25519 key (PEM)')
     .option('--reference <folder>', 'compare with this recording of bitnet.cpp, too, and put that in the receipt')
@@ -76,7 +84,7 @@ export function addBenchmarkCommand(program: Command, io: Io): void {
         "memory that is streamed through for the machine's limit; much larger than the caches",
       )
         .default(512)
-        .argParser(positiveNumber),
+        .argParser(wholeNumberFrom(1, MOST_BUFFER_MIB)),
     )
     .addOption(tokenizerOption())
     .addOption(preOption())

@@ -1,5 +1,6 @@
-import type { I2sLayout, KernelCounter, KvType, Model } from '@bittern/engine';
-import type { ModelEvidence, ReceiptContent, ReceiptCounter, ReceiptTokenizer } from '@bittern/receipts';
+import type { I2sLayout, KvType, Model } from '@bittern/engine';
+import { sumOfCounters } from '@bittern/kernels';
+import type { ModelEvidence, ReceiptContent, ReceiptTokenizer } from '@bittern/receipts';
 import type { LoadedTokenizer } from '../tokenizer-file.ts';
 import { type Evidence, SCREENED_TOP_K, type TimedRun } from './decode.ts';
 import { receiptHost } from './machine.ts';
@@ -24,7 +25,7 @@ export async function receiptContent(
   return {
     ...measured,
     created: new Date().toISOString(),
-    tool: await receiptTool(),
+    tool: receiptTool(),
     host: receiptHost(),
     model: {
       ...identity,
@@ -47,8 +48,8 @@ export async function receiptContent(
     generated: evidence,
     runs: runs.map(({ times }) => times),
     counters: {
-      prefill: sumOfCounters(runs.map(({ counters }) => counters.prefill)),
-      decode: sumOfCounters(runs.map(({ counters }) => counters.decode)),
+      prefill: sumOfCounters(runs.flatMap(({ counters }) => counters.prefill)),
+      decode: sumOfCounters(runs.flatMap(({ counters }) => counters.decode)),
     },
   };
 }
@@ -61,20 +62,4 @@ function hasI2s({ weights }: ModelEvidence['model']): boolean {
   return weights.layers.some(({ count: _count, ...linears }) =>
     Object.values(linears).some(({ type }) => type === 'I2_S'),
   );
-}
-
-/** The sums of each kernel over all runs. */
-function sumOfCounters(runs: readonly (readonly KernelCounter[])[]): ReceiptCounter[] {
-  return [...Map.groupBy(runs.flat(), ({ id }) => id)].map(([id, parts]) => {
-    const sum = (field: Exclude<keyof KernelCounter, 'id'>): number =>
-      parts.reduce((total, part) => total + part[field], 0);
-    return {
-      id,
-      calls: sum('calls'),
-      rows: sum('rows'),
-      elements: sum('elements'),
-      bytes: sum('bytes'),
-      nanoseconds: sum('nanoseconds'),
-    };
-  });
 }

@@ -1,6 +1,8 @@
+import { v8FlagsSet } from '@bittern/kernels';
 import { describeMachine, type Limits, type LimitsSample } from '@bittern/measure';
 import type { ReceiptHost, ReceiptLimits } from '@bittern/receipts';
 
+/** To be asked after the runs: loading kernels sets flags of V8's. */
 export function receiptHost(): ReceiptHost {
   const { cpu, cores, memoryBytes, simd, osRelease, arch, node, v8, flags } = describeMachine();
   return {
@@ -10,7 +12,7 @@ export function receiptHost(): ReceiptHost {
     simd,
     os: `${process.platform} ${osRelease}`,
     arch,
-    runtime: { name: 'node', version: node, engine: `v8 ${v8}`, flags },
+    runtime: { name: 'node', version: node, engine: `v8 ${v8}`, flags: [...new Set([...flags, ...v8FlagsSet()])] },
   };
 }
 

@@ -26,7 +26,7 @@ export async function parityContent(
   const { variant, threads } = runs[0]!.kernels;
   return {
     created: new Date().toISOString(),
-    tool: await receiptTool(),
+    tool: receiptTool(),
     host: receiptHost(),
     model: { files: await receiptFiles(file, io) },
     tokenizer: receiptTokenizer(tokenizer),

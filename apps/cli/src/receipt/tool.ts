@@ -1,30 +1,18 @@
-import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import { KERNEL_VARIANTS, kernelBinary, type KernelVariant } from '@bittern/kernels';
 import type { ReceiptKernels, ReceiptTool } from '@bittern/receipts';
 import { sha256 } from '@bittern/crossval';
 import { VERSION } from '../version.ts';
 
-/** This program, and the commit of the repository that it lies in. */
-export async function receiptTool(): Promise<ReceiptTool> {
-  const tool = { name: 'bittern', version: VERSION };
-  try {
-    // In a repository that does not track us, such as one of a user who installed us, this fails.
-    await git('ls-files', '--error-unmatch', 'package.json');
-    const commit = (await git('rev-parse', 'HEAD')).trim();
-    const changes = await git('status', '--porcelain', '--untracked-files=no', ':/');
-    return { ...tool, commit, modified: changes !== '' };
-  } catch {
-    return { ...tool, commit: null, modified: null }; // no git, or no repository
-  }
-}
+/** Put in by the build (tsup.config.ts): null outside of a repository, and not there where sources run as they are. */
+declare const BUILT_FROM: { readonly commit: string; readonly modified: boolean } | null;
 
-async function git(...args: string[]): Promise<string> {
-  const folder = fileURLToPath(new URL('..', import.meta.url));
-  return (await promisify(execFile)('git', ['-C', folder, ...args])).stdout;
+/** This program, and the commit of the repository that it was built from. */
+export function receiptTool(): ReceiptTool {
+  const { commit = null, modified = null } = (typeof BUILT_FROM === 'undefined' ? null : BUILT_FROM) ?? {};
+  return { name: 'bittern', version: VERSION, commit, modified };
 }
 
 type Binary = Pick<ReceiptKernels, 'binary' | 'sha256'>;
