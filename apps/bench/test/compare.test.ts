@@ -238,8 +238,10 @@ describe('page', () => {
     );
     for (const limits of [[], [{ ...document.limits[0], threads: 2 }]]) {
       await writeFile(path, JSON.stringify({ ...decode, limits }));
-      const { code, stderr } = await bench(['page', path]);
-      expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringContaining('limits are missing') });
+      expect(await bench(['page', path])).toMatchObject({
+        code: 1,
+        stderr: expect.stringContaining('limits are missing'),
+      });
     }
     await writeFile(path, JSON.stringify({ ...document, command: 'rm' }));
     expect(await bench(['page', path])).toMatchObject({ code: 1, stderr: expect.stringContaining('no result') });

@@ -55,9 +55,11 @@ describe.each(COMMANDS)('$name', ({ name, path, command }) => {
     expect(command.description()).toMatch(/^[A-Z].+\.$/);
     expect(stdout).toContain(EXIT_CODES_HELP);
     const words = stdout.replaceAll(/\s+/g, ' ');
-    for (const { description, flags, defaultValueDescription } of command.options.filter(({ hidden }) => !hidden)) {
+    for (const { description, flags, defaultValueDescription: byDefault } of command.options.filter(
+      ({ hidden }) => !hidden,
+    )) {
       expect({ flags, description }).toEqual({ flags, description: expect.stringMatching(/\S/) });
-      if (defaultValueDescription !== undefined) expect(words).toContain(`default: ${defaultValueDescription}`);
+      expect(words).toContain(byDefault === undefined ? '' : `default: ${byDefault}`);
     }
   });
 
