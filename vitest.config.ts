@@ -5,5 +5,6 @@ export default defineConfig({
     projects: ['packages/*', 'apps/*', 'tools'],
     reporters: ['default', './tools/src/closing-line-reporter.ts'],
     testTimeout: 60_000,
+    maxWorkers: '100%', // on two cores the default is one
   },
 });

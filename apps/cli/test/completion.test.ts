@@ -41,7 +41,7 @@ describe('what can stand at the cursor', () => {
     [
       'options that begin alike',
       ['verify-receipt', '--req'],
-      ['none', '--require-gpu-kernels', '--require-quantized-kernels'],
+      ['none', '--require-gpu-kernels', '--require-quantized-kernels', '--require-same-binaries'],
     ],
     ['a receipt to write', ['benchmark', '--receipt', ''], ['files']],
     ['a receipt to verify', ['verify-receipt', ''], ['files']],
