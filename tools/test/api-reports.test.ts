@@ -9,11 +9,11 @@ import { readPublicPackages } from '../src/packages/public-packages.ts';
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const packages = await readPublicPackages(ROOT);
 
-test('etc/ has the API of every package as it is built (else: pnpm api-report, and look at what changed)', async () => {
+test('tools/api/ has the API of every package as it is built (else: pnpm api-report, and look at what changed)', async () => {
   const reports = apiReports(ROOT, packages);
   expect(reports.size).toBeGreaterThanOrEqual(6);
-  const kept = (await readdir(join(ROOT, 'etc'))).filter((file) => file.endsWith('.api.md'));
-  expect(kept.map((file) => `etc/${file}`).toSorted()).toEqual([...reports.keys()].map(reportFile).toSorted());
+  const kept = (await readdir(join(ROOT, 'tools/api'))).filter((file) => file.endsWith('.api.md'));
+  expect(kept.map((file) => `tools/api/${file}`).toSorted()).toEqual([...reports.keys()].map(reportFile).toSorted());
   for (const [one, report] of reports) expect(await readFile(join(ROOT, reportFile(one)), 'utf8')).toBe(report);
 });
 

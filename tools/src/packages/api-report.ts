@@ -4,7 +4,7 @@ import type { PublicPackage } from './public-packages.ts';
 
 /** Where the report of a package is kept, relative to the root. */
 export function reportFile({ folder }: PublicPackage): string {
-  return `etc/${folder.split('/').at(-1)}.api.md`;
+  return `tools/api/${folder.split('/').at(-1)}.api.md`;
 }
 
 /** The sub-paths that have types, with the declarations of the built package. */
