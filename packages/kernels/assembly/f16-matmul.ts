@@ -4,7 +4,7 @@
 // The plain dot product is here over rows of f16 that are read once (the head); attention-tiles.ts has it over rows that were
 // widened to f32, because several vectors read them.
 import { addExactProduct, F16_SCALE, fma4, halve4, loadF16x4, loadScaledF16x4, roundToF16x4 } from './lanes';
-import { touchBlock, TOUCHED_BYTES } from './touch';
+import { touch, touchAhead, TOUCHED_BYTES } from './touch';
 
 /** Sixteen lanes, four v128, to one sum by halving. */
 // @ts-ignore: decorator
@@ -115,6 +115,9 @@ function dotArrangedLanes16(row: usize, vector: usize, full: i32, sums: usize): 
   return halve4(even) + halve4(odd);
 }
 
+/** Of each page, for {@link touchAhead}. */
+const LINES_AHEAD: i32 = 13;
+
 export function f16Gemv(
   matrix: usize, rowBegin: i32, rowEnd: i32, width: i32, rowStride: i32, vector: usize, out: usize, lanes: i32,
   scratch: usize,
@@ -132,8 +135,10 @@ export function f16Gemv(
   for (let row = rowBegin; row < rowEnd; row += most) {
     const end = min(row + most, rowEnd);
     let m = matrix + <usize>row * rowBytes;
-    touched |= touchBlock(m, matrix + <usize>end * rowBytes, matrix + <usize>min(end + most, rowEnd) * rowBytes);
-    for (let to = out + (<usize>row << 2), toEnd = out + (<usize>end << 2); to < toEnd; to += 4, m += rowBytes) {
+    const next = matrix + <usize>end * rowBytes, nextEnd = matrix + <usize>min(end + most, rowEnd) * rowBytes;
+    touched |= touch(m, next);
+    for (let r = row, to = out + (<usize>row << 2); r < end; r++, to += 4, m += rowBytes) {
+      touched |= touchAhead(next, nextEnd, r - row, end - row, LINES_AHEAD);
       const dot = lanes == 16 ? dotArrangedLanes16(m, scratch, full, sums) : dotArrangedLanes8(m, scratch, full, sums);
       store<f32>(to, full == width ? dot : addScaledTail(dot, m, scratch, full, width));
     }

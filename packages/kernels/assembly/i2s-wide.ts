@@ -1,9 +1,9 @@
 // The products of i2s.ts with every operation on both 16-byte halves of a row's 32 bytes, side by side: V8's revectorizer
 // (flag --experimental-wasm-revectorize) joins such pairs to 256-bit instructions. Upper case is the second half. It starts
 // from adjacent stores, so sums pass through scratch. Without the flag these are slower: too many values are alive.
-import { finish4, finishRows, i2sGemm, i2sGemv, rowsAtOnce } from './i2s';
+import { finish4, finishRows, i2sGemm, i2sGemv, LINES_AHEAD, rowsAtOnce } from './i2s';
 import { dot16 } from './lanes';
-import { touch, touchBlock } from './touch';
+import { touch, touchAhead } from './touch';
 
 export function i2sGemvWide(
   weights: usize, rowBegin: i32, rowEnd: i32, width: i32, weightScale: f32,
@@ -20,9 +20,10 @@ export function i2sGemvWide(
   let w = weights + ((<usize>rowBegin * width) >> 2);
   for (let row = rowBegin; row < rowEnd; row += most) {
     const rows = min(most, rowEnd - row);
-    const next = min(row + 2 * most, rowEnd);
-    touched |= touchBlock(w, w + ((<usize>rows * width) >> 2), weights + ((<usize>next * width) >> 2));
-    for (let to = scratch, end = scratch + (<usize>rows << 5); to < end; to += 64) {
+    const next = w + ((<usize>rows * width) >> 2), nextEnd = weights + ((<usize>min(row + 2 * most, rowEnd) * width) >> 2);
+    touched |= touch(w, next);
+    for (let r = 0, to = scratch; r < rows; r += 2, to += 64) {
+      touched |= touchAhead(next, nextEnd, r >> 1, rows >> 1, LINES_AHEAD);
       // As in i2sGemv: codes in bits 0-1 count once (a, c), those in bits 2-3 four times (b, d).
       let a0 = i32x4.splat(0), A0 = i32x4.splat(0), a1 = i32x4.splat(0), A1 = i32x4.splat(0);
       let b0 = i32x4.splat(0), B0 = i32x4.splat(0), b1 = i32x4.splat(0), B1 = i32x4.splat(0);

@@ -6,7 +6,7 @@
 // Range: codes are 0..2 and values -128..127, so a dot product of `width` columns is at most 256 * width in
 // magnitude: i32 is exact up to width 8,388,607, and f32(dot - sum) up to 65,536 (2^24 / 256).
 import { dot16 } from './lanes';
-import { touchBlock, TOUCHED_BYTES } from './touch';
+import { touch, touchAhead, TOUCHED_BYTES } from './touch';
 
 /** Sums of four i32x4, one a lane. */
 // @ts-ignore: decorator
@@ -44,6 +44,9 @@ export function finishRows(p: usize, rows: i32, sum: i32, activationScale: f32, 
   if (rows) v128.store64_lane(out, finish4(p, sum, activationScale, weightScale), 0);
 }
 
+/** Of each page, for {@link touchAhead}: a ternary product takes most of the time that reading its weights does. */
+export const LINES_AHEAD: i32 = 18;
+
 /** Rows that a vector is multiplied with after their weights were touched: what a first-level cache holds, 64 at most. */
 export function rowsAtOnce(width: i32): i32 {
   return max(4, min(64, (4 * TOUCHED_BYTES / width) & ~3));
@@ -63,9 +66,10 @@ export function i2sGemv(
   let w = weights + ((<usize>rowBegin * width) >> 2);
   for (let row = rowBegin; row < rowEnd; row += most) {
     const rows = min(most, rowEnd - row);
-    const next = min(row + 2 * most, rowEnd);
-    touched |= touchBlock(w, w + ((<usize>rows * width) >> 2), weights + ((<usize>next * width) >> 2));
-    for (let to = scratch, end = scratch + (<usize>rows << 5); to < end; to += 64) {
+    const next = w + ((<usize>rows * width) >> 2), nextEnd = weights + ((<usize>min(row + 2 * most, rowEnd) * width) >> 2);
+    touched |= touch(w, next);
+    for (let r = 0, to = scratch; r < rows; r += 2, to += 64) {
+      touched |= touchAhead(next, nextEnd, r >> 1, rows >> 1, LINES_AHEAD);
       // Codes in bits 0-1 count once (A), those in bits 2-3 four times (B): the sum is A + B / 4, exactly.
       let a0 = i32x4.splat(0), b0 = i32x4.splat(0), a1 = i32x4.splat(0), b1 = i32x4.splat(0);
       let c0 = i32x4.splat(0), d0 = i32x4.splat(0), c1 = i32x4.splat(0), d1 = i32x4.splat(0);

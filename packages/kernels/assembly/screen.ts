@@ -26,7 +26,7 @@
 // Non-finite values make bounds that are NaN or infinite, and those exclude no row.
 import { f16Gemv } from './f16-matmul';
 import { loadF16x4 } from './lanes';
-import { touchBlock, TOUCHED_BYTES } from './touch';
+import { touch, touchAhead, TOUCHED_BYTES } from './touch';
 
 const OUTWARD: f64 = 1.0 + 1.0 / 1048576.0;
 
@@ -141,6 +141,9 @@ function bounds2(dots: v128, scales: v128, errors: v128, bounds: usize): v128 {
   return i64x2.shuffle(lower, upper, 0, 2);
 }
 
+/** Of each page, for {@link touchAhead}. */
+const LINES_AHEAD: i32 = 10;
+
 export function screenRows(
   codes: usize, rowBegin: i32, rowEnd: i32, width: i32, scales: usize, errors: usize,
   values: usize, bounds: usize, lower: usize, upper: usize, scratch: usize,
@@ -148,12 +151,16 @@ export function screenRows(
   const stride = <usize>width;
   const most = max(4, (TOUCHED_BYTES / width) & ~3);
   let touched = 0;
+  let next: usize = 0, nextEnd: usize = 0; // the block after that of the row
   for (let row = rowBegin; row < rowEnd; row += 4) {
-    if ((row - rowBegin) % most == 0) {
+    const part = (row - rowBegin) % most;
+    if (part == 0) {
       const end = min(row + most, rowEnd);
-      const next = min(end + most, rowEnd);
-      touched |= touchBlock(codes + <usize>row * stride, codes + <usize>end * stride, codes + <usize>next * stride);
+      next = codes + <usize>end * stride;
+      nextEnd = codes + <usize>min(end + most, rowEnd) * stride;
+      touched |= touch(codes + <usize>row * stride, next);
     }
+    touched |= touchAhead(next, nextEnd, part >> 2, most >> 2, LINES_AHEAD);
     // Upper case are the second 8 of 16 columns: what V8's revectorizer joins. It starts from adjacent stores.
     let a0 = i32x4.splat(0), A0 = i32x4.splat(0), a1 = i32x4.splat(0), A1 = i32x4.splat(0);
     let a2 = i32x4.splat(0), A2 = i32x4.splat(0), a3 = i32x4.splat(0), A3 = i32x4.splat(0);

@@ -20,13 +20,15 @@ export function touch(begin: usize, end: usize): i32 {
 }
 
 /**
- * {@link touch} of a block, and a first look at the pages in [end, nextEnd), which are those of the block after it: while
- * this one is computed, the processor finds their addresses, and goes on reading where it has seen neighbouring lines read.
+ * Reads the first `lines` lines of every page in [begin, end), which is what will be touched next: some of them in each of
+ * `parts` calls, between which the present block is computed. Where neighbouring lines of a page are read one by one, the
+ * processor goes on reading by itself, so that memory is never idle. The longer a block takes, the more lines are of use.
  */
-export function touchBlock(begin: usize, end: usize, nextEnd: usize): i32 {
-  let all = touch(begin, end);
-  for (let p = (end + 4095) & ~4095; p + 192 <= nextEnd; p += 4096) {
-    all |= load<i32>(p) | load<i32>(p, 64) | load<i32>(p, 128);
+export function touchAhead(begin: usize, end: usize, part: i32, parts: i32, lines: i32): i32 {
+  let all = 0;
+  const first = (begin + 4095) & ~4095;
+  for (let line = lines * part / parts, lineEnd = lines * (part + 1) / parts; line < lineEnd; line++) {
+    for (let p = first + (<usize>line << 6); p < end; p += 4096) all |= load<i32>(p);
   }
   return all;
 }
