@@ -2,7 +2,8 @@
 import { exp4 } from './exp';
 import { plainTile, sumValuesTile } from './attention-tiles';
 import { blasRow, roundToF16, widenF16 } from './f16-matmul';
-import { F16_SCALE, halve4, loadScaledF16x4, narrowF16x4, roundToF16x4, storeF16x4 } from './lanes';
+import { F16_SCALE, halve4, narrowF16x4, roundToF16x4, SCALED_F16, storeF16x4 } from './lanes';
+import { touch, touchRows } from './touch';
 
 /** Rows of q whose scores are computed together: with 512 cells they stay in a first-level cache. */
 const TILE_ROWS: i32 = 8;
@@ -38,23 +39,30 @@ export function softmax(kq: usize, cells: i32, visible: i32, scale: f32, lanes: 
   const end = out + bytes;
   const masked = f32x4.splat(-Infinity);
   const scales = f32x4.splat(scale);
-  let largest = masked;
-  let left = visible;
-  for (let i: usize = 0; i < bytes; i += 16, left -= 4) {
+  let a = masked, b = masked; // the largest
+  const visibleBytes = <usize>(visible & ~7) << 2;
+  let i: usize = 0;
+  for (; i < visibleBytes; i += 32) {
+    const score = f32x4.mul(v128.load(kq + i), scales), next = f32x4.mul(v128.load(kq + i, 16), scales);
+    a = f32x4.pmax(a, score);
+    b = f32x4.pmax(b, next);
+    v128.store(out + i, score);
+    v128.store(out + i, next, 16);
+  }
+  for (let left = visible & 7; i < bytes; i += 16, left -= 4) {
     let score = masked;
     if (left > 0) {
-      score = f32x4.mul(v128.load(kq + i), scales);
-      if (left < 4) {
-        const lane = i32x4.splat(left);
-        score = v128.bitselect(score, masked, i32x4.lt_s(i32x4(0, 1, 2, 3), lane));
-      }
+      const mask = i32x4.gt_s(i32x4.splat(left), i32x4(0, 1, 2, 3));
+      score = v128.bitselect(f32x4.mul(v128.load(kq + i), scales), masked, mask);
+      a = f32x4.pmax(a, score);
     }
-    largest = f32x4.max(largest, score);
     v128.store(out + i, score);
   }
+  a = f32x4.pmax(a, b);
+  // NaN is left out, as it makes every probability NaN by itself.
   const m = f32x4.splat(max(
-    max(f32x4.extract_lane(largest, 0), f32x4.extract_lane(largest, 1)),
-    max(f32x4.extract_lane(largest, 2), f32x4.extract_lane(largest, 3)),
+    max(f32x4.extract_lane(a, 0), f32x4.extract_lane(a, 1)),
+    max(f32x4.extract_lane(a, 2), f32x4.extract_lane(a, 3)),
   ));
   let total: f64 = 0; // of f32 sums of `lanes` neighbours, each by halving
   if (lanes == 16) {
@@ -111,11 +119,13 @@ function allFinite(matrix: usize, rows: i32, width: i32, rowStride: i32): bool {
 // @ts-ignore: decorator
 @inline
 function widenScaled(matrix: usize, rows: i32, width: i32, rowStride: i32, out: usize): void {
+  const mask = i32x4.splat(SCALED_F16);
   for (let row = 0; row < rows; row++) {
     let from = matrix + ((<usize>row * rowStride) << 1);
     for (const end = out + (<usize>width << 2); out < end; from += 16, out += 32) {
-      v128.store(out, loadScaledF16x4(from));
-      v128.store(out, loadScaledF16x4(from + 8), 16);
+      const a = i32x4.shl(v128.load16x4_s(from), 13), b = i32x4.shl(v128.load16x4_s(from, 8), 13);
+      v128.store(out, v128.and(a, mask));
+      v128.store(out, v128.and(b, mask), 16);
     }
   }
 }
@@ -125,14 +135,16 @@ function widenScaled(matrix: usize, rows: i32, width: i32, rowStride: i32, out: 
 @inline
 function roundScaled(from: usize, count: i32, out: usize): void {
   const scale = f32x4.splat(F16_SCALE);
-  for (const end = from + (<usize>count << 2); from < end; from += 16, out += 16) {
-    v128.store(out, f32x4.mul(roundToF16x4(v128.load(from)), scale));
+  for (const end = from + (<usize>count << 2); from < end; from += 32, out += 32) {
+    const a = roundToF16x4(v128.load(from)), b = roundToF16x4(v128.load(from, 16));
+    v128.store(out, f32x4.mul(a, scale));
+    v128.store(out, f32x4.mul(b, scale), 16);
   }
 }
 
 /**
  * One row of `heads` query heads over a kv head's finite cache. All are f32 in scratch: `block` of max(32 * headDim, 4 * cells),
- * `queries` [heads, headDim], `tile` [heads, cells], and 128 bytes of `sums`.
+ * `queries` [heads, headDim], `tile` [heads, cells], and what `plainTile` wants as `sums`.
  */
 function attendOneRow(
   query: usize, heads: i32, keys: usize, values: usize, headDim: i32, cacheCells: i32, cells: i32, visible: i32, scale: f32,
@@ -168,14 +180,19 @@ export function attention(
   const values = keys + <usize>cells * headBytes; // [headDim, cells]
   const queries = values + <usize>cells * headBytes; // [TILE_ROWS, headDim]
   const tile = queries + <usize>TILE_ROWS * headBytes; // [TILE_ROWS, cells]
-  const sums = tile + <usize>TILE_ROWS * cellsBytes; // 256 bytes
+  const sums = tile + <usize>TILE_ROWS * cellsBytes; // see `plainTile`
   let kvHead = -1;
   let finite = false;
+  let touched = 0;
   for (let head = headBegin; head < headEnd; head++) {
     const cachedKeys = keyCache + ((<usize>(head / group) * cacheCells * headDim) << 1); // [cells, headDim]
     const cachedValues = valueCache + ((<usize>(head / group) * headDim * cacheCells) << 1); // [headDim, cells]
     if (head / group != kvHead) {
       kvHead = head / group;
+      if (count == 1) {
+        touched |= touch(cachedKeys, cachedKeys + (<usize>(cells * headDim) << 1));
+        touched |= touchRows(cachedValues, headDim, <usize>cells << 1, <usize>cacheCells << 1);
+      }
       finite = allFinite(cachedValues, headDim, cells, cacheCells);
       if (count == 1) finite = finite && allFinite(cachedKeys, 1, cells * headDim, 0);
       if (count > 1 || !finite) {
@@ -224,4 +241,5 @@ export function attention(
       } else sumValuesTile(values, cellsBytes, cells, seen, headDim, tile, rows, lanes, target, rowBytes, sums);
     }
   }
+  store<i32>(sums, touched);
 }

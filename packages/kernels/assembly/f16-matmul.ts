@@ -3,7 +3,7 @@
 //
 // The plain dot product is here over rows of f16 that are read once (the head); attention-tiles.ts has it over rows that were
 // widened to f32, because several vectors read them.
-import { addExactProduct, F16_SCALE, fma4, halve4, loadF16x4, loadScaledF16x4, roundToF16x4 } from './lanes';
+import { addExactProduct, F16_SCALE, fma4, halve4, roundToF16x4, SCALED_F16, scaledF16x4, widenF16x4 } from './lanes';
 import { touch, touchAhead, TOUCHED_BYTES } from './touch';
 
 /** Sixteen lanes, four v128, to one sum by halving. */
@@ -21,7 +21,7 @@ function halve16(a: v128, b: v128, c: v128, d: v128): f32 {
 function addScaledTail(total: f32, row: usize, vector: usize, full: i32, width: i32): f32 {
   let sum = <f64>total;
   for (let i: usize = <usize>full; i < <usize>width; i += 4) {
-    const products = f32x4.mul(loadScaledF16x4(row + (i << 1)), v128.load(vector + (i << 2)));
+    const products = f32x4.mul(scaledF16x4(v128.load16x4_s(row + (i << 1))), v128.load(vector + (i << 2)));
     sum += <f64>f32x4.extract_lane(products, 0);
     sum += <f64>f32x4.extract_lane(products, 1);
     sum += <f64>f32x4.extract_lane(products, 2);
@@ -36,10 +36,8 @@ function addScaledTail(total: f32, row: usize, vector: usize, full: i32, width: 
 //
 //   16 columns: | 0 2 4 6 | 8 10 12 14 | 1 3 5 7 | 9 11 13 15 |, then 16 more, and so on.
 //
-// Pairs of adjacent v128 are treated alike, which V8's revectorizer joins to 256-bit instructions.
-
-/** Sign, exponent and mantissa of f16 in an i32 from bit 16 on, shifted right by 3: an f32, 2^112 times too small. */
-const SCALED_F16: i32 = 0x8fffe000;
+// Pairs of adjacent v128 are treated alike, which V8's revectorizer joins to 256-bit instructions. An f16 from bit 16 on,
+// shifted right by 3, is an f32 that is 2^112 times too small.
 
 /** The first `full` columns of `vector` times 2^112 in the order above; `full` is a multiple of 16. */
 function arrangeVector(vector: usize, full: i32, out: usize): void {
@@ -241,13 +239,22 @@ export function f16Gemm(
 }
 
 export function widenF16(source: usize, count: i32, out: usize): void {
-  for (const end = source + (<usize>count << 1); source < end; source += 8, out += 16) v128.store(out, loadF16x4(source));
+  const end = source + (<usize>count << 1);
+  for (; source + 16 <= end; source += 16, out += 32) {
+    v128.store(out, widenF16x4(v128.load16x4_s(source)));
+    v128.store(out, widenF16x4(v128.load16x4_s(source, 8)), 16);
+  }
+  if (source < end) v128.store(out, widenF16x4(v128.load16x4_s(source)));
 }
 
 export function roundToF16(source: usize, count: i32, out: usize): void {
-  for (const end = source + (<usize>count << 2); source < end; source += 16, out += 16) {
-    v128.store(out, roundToF16x4(v128.load(source)));
+  const end = source + (<usize>count << 2);
+  for (; source + 32 <= end; source += 32, out += 32) {
+    const a = roundToF16x4(v128.load(source)), b = roundToF16x4(v128.load(source, 16));
+    v128.store(out, a);
+    v128.store(out, b, 16);
   }
+  if (source < end) v128.store(out, roundToF16x4(v128.load(source)));
 }
 
 export function findNonFiniteF16(source: usize, count: i32): i32 {

@@ -102,23 +102,26 @@ export function loadF16x4(p: usize): v128 {
 @inline
 export function widenF16x4(bits: v128): v128 {
   // Exponent and mantissa in f32 position, exponent too small by 112; the multiplication also normalizes subnormals.
-  const shifted = v128.and(i32x4.shl(bits, 13), i32x4.splat(0x8fffe000));
+  const shifted = v128.and(i32x4.shl(bits, 13), i32x4.splat(SCALED_F16));
   const finite = f32x4.mul(shifted, f32x4.splat(F16_SCALE));
   const special = i32x4.ge_s(v128.and(shifted, i32x4.splat(0x7fffffff)), i32x4.splat(0x0f800000)); // exponent 31
   return v128.or(finite, v128.and(special, i32x4.splat(0x7f800000)));
 }
 
+/** What an f16 has in an f32 divided by 2^112: the sign, and exponent and mantissa below three bits of no use. */
+export const SCALED_F16: i32 = 0x8fffe000;
+
 /** 2^112, between the exponent biases of f32 and f16. */
 export const F16_SCALE: f32 = 5.192296858534828e33;
 
 /**
- * Four finite f16 at `p`, widened to f32 and divided by 2^112, exactly: f16's smallest is 2^-136 then, which f32 holds.
+ * Four finite f16, sign-extended to i32 lanes, as f32 divided by 2^112, exactly: f16's smallest is 2^-136 then, which f32 holds.
  * Saves the multiplication where the other factor is multiplied by 2^112 once.
  */
 // @ts-ignore: decorator
 @inline
-export function loadScaledF16x4(p: usize): v128 {
-  return v128.and(i32x4.shl(v128.load16x4_s(p), 13), i32x4.splat(0x8fffe000));
+export function scaledF16x4(bits: v128): v128 {
+  return v128.and(i32x4.shl(bits, 13), i32x4.splat(SCALED_F16));
 }
 
 /** Four f32 rounded to f16 (nearest, ties to even), as f16 bits in the low halves of i32 lanes. */
@@ -139,11 +142,21 @@ export function narrowF16x4(v: v128): v128 {
   return v128.or(bits, sign);
 }
 
-/** Four f32 rounded to f16 values and widened again. */
+/** Four f32 rounded to f16 values (as by {@link narrowF16x4}), as f32. */
 // @ts-ignore: decorator
 @inline
 export function roundToF16x4(v: v128): v128 {
-  return widenF16x4(i32x4.shr_s(i32x4.shl(narrowF16x4(v), 16), 16));
+  const magnitude = v128.and(v, i32x4.splat(0x7fffffff));
+  // Normal f16: 13 bits of the mantissa go, ties to even.
+  const odd = v128.and(i32x4.shr_u(magnitude, 13), i32x4.splat(1));
+  const normal = v128.and(i32x4.add(i32x4.add(magnitude, odd), i32x4.splat(0xfff)), i32x4.splat(0xffffe000));
+  // Subnormal f16 are multiples of 2^-24, as f32 from 0.5 to 1 are: the additions round, and are exact.
+  const half = f32x4.splat(0.5);
+  const subnormal = f32x4.sub(f32x4.add(magnitude, half), half);
+  let rounded = v128.bitselect(subnormal, normal, i32x4.lt_s(magnitude, i32x4.splat(0x38800000))); // < 2^-14
+  const special = v128.bitselect(i32x4.splat(0x7fc00000), i32x4.splat(0x7f800000), i32x4.gt_s(magnitude, i32x4.splat(0x7f800000)));
+  rounded = v128.bitselect(special, rounded, i32x4.gt_s(magnitude, i32x4.splat(0x477fefff))); // from 65520 on
+  return v128.or(rounded, v128.and(v, i32x4.splat(0x80000000)));
 }
 
 /** Stores four f16 (8 bytes) from the low halves of i32 lanes. */

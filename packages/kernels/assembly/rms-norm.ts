@@ -10,13 +10,19 @@ export function rmsNorm(
   for (; row + 4 <= rowEnd; row += 4) {
     const offset = <usize>row * bytes;
     const source = x + offset;
-    let a: f64 = 0, b: f64 = 0, c: f64 = 0, d: f64 = 0;
-    for (let i: usize = 0; i < bytes; i += 4) {
-      a += square(source + i);
-      b += square(source + bytes + i);
-      c += square(source + 2 * bytes + i);
-      d += square(source + 3 * bytes + i);
+    let ab = f64x2.splat(0), cd = f64x2.splat(0);
+    for (let p = source, end = source + bytes; p < end; p += 16) {
+      const a = squares(p), b = squares(p + bytes), c = squares(p + 2 * bytes), d = squares(p + 3 * bytes);
+      let v = i32x4.shuffle(a, b, 0, 4, 1, 5), w = i32x4.shuffle(c, d, 0, 4, 1, 5);
+      ab = addBoth(ab, v);
+      cd = addBoth(cd, w);
+      v = i32x4.shuffle(a, b, 2, 6, 3, 7);
+      w = i32x4.shuffle(c, d, 2, 6, 3, 7);
+      ab = addBoth(ab, v);
+      cd = addBoth(cd, w);
     }
+    const a = f64x2.extract_lane(ab, 0), b = f64x2.extract_lane(ab, 1);
+    const c = f64x2.extract_lane(cd, 0), d = f64x2.extract_lane(cd, 1);
     const target = out + offset, tap = normalized ? normalized + offset : 0;
     scaleRow(source, weight, weightEnd, factorOf(a, width, epsilon), target, tap);
     scaleRow(source + bytes, weight, weightEnd, factorOf(b, width, epsilon), target + bytes, tap ? tap + bytes : 0);
@@ -29,6 +35,20 @@ export function rmsNorm(
     for (let i: usize = 0; i < bytes; i += 4) sum += square(x + offset + i);
     scaleRow(x + offset, weight, weightEnd, factorOf(sum, width, epsilon), out + offset, normalized ? normalized + offset : 0);
   }
+}
+
+// @ts-ignore: decorator
+@inline
+function squares(p: usize): v128 {
+  const v = v128.load(p);
+  return f32x4.mul(v, v);
+}
+
+/** Lanes 0 and 1 of f32 `v` added to two sums, and after them lanes 2 and 3. */
+// @ts-ignore: decorator
+@inline
+function addBoth(sums: v128, v: v128): v128 {
+  return f64x2.add(f64x2.add(sums, f64x2.promote_low_f32x4(v)), f64x2.promote_low_f32x4(i64x2.shuffle(v, v, 1, 1)));
 }
 
 // @ts-ignore: decorator

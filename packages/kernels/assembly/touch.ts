@@ -19,6 +19,16 @@ export function touch(begin: usize, end: usize): i32 {
   return all;
 }
 
+/** {@link touch} of `rows` pieces of memory, `stride` apart: a line of each after the other, so that their pages are found at once. */
+export function touchRows(begin: usize, rows: i32, bytes: usize, stride: usize): i32 {
+  let all = 0;
+  const span = <usize>rows * stride;
+  for (const end = begin + bytes; begin < end; begin += 64) {
+    for (let p = begin; p < begin + span; p += stride) all |= load<i32>(p);
+  }
+  return all;
+}
+
 /**
  * Reads the first `lines` lines of every page in [begin, end), which is what will be touched next: some of them in each of
  * `parts` calls, between which the present block is computed. Where neighbouring lines of a page are read one by one, the

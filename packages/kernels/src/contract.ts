@@ -393,7 +393,7 @@ export function i2sScratchBytes(width: number): number {
 
 /** Scratch of {@link Kernels.attention}: keys and values of one head in f32, and a tile of 8 queries and their scores. */
 export function attentionScratchBytes(headDim: number, cells: number): number {
-  return 4 * (2 * cells * headDim + 8 * (headDim + cells)) + 256;
+  return 4 * (2 * cells * headDim + 8 * (headDim + cells)) + 256 + 8 * 512;
 }
 
 /** Scratch of {@link Kernels.attentionF32}: the scores of a row, a tile of 8 rows of probabilities, and sums. */
