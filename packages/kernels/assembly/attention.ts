@@ -13,17 +13,22 @@ export function storeKeysValues(
   headBegin: i32, headEnd: i32, keys: usize, values: usize, count: i32, kvHeads: i32, headDim: i32, position: i32, cells: i32,
   keyCache: usize, valueCache: usize,
 ): void {
-  for (let row = 0; row < count; row++) {
-    const cell = <usize>(position + row);
-    for (let head = headBegin; head < headEnd; head++) {
-      const offset = (<usize>row * kvHeads + head) * headDim << 2;
-      const keyCell = keyCache + (((<usize>head * cells + cell) * headDim) << 1);
-      const valueColumn = valueCache + ((<usize>head * headDim * cells + cell) << 1);
-      for (let d = 0; d < headDim; d += 4) {
-        storeF16x4(keyCell + (<usize>d << 1), narrowF16x4(v128.load(keys + offset + (<usize>d << 2))));
-        const bits = narrowF16x4(v128.load(values + offset + (<usize>d << 2)));
-        const at = valueColumn + ((<usize>d * cells) << 1);
-        const step = <usize>cells << 1;
+  const rowBytes = <usize>(kvHeads * headDim) << 2;
+  const step = <usize>cells << 1; // from one column's value of a cell to the next column's
+  for (let head = headBegin; head < headEnd; head++) {
+    const offset = <usize>(head * headDim) << 2;
+    let cell = keyCache + ((<usize>(head * cells + position) * headDim) << 1);
+    for (let from = keys + offset, end = from + <usize>count * rowBytes; from < end; from += rowBytes) {
+      for (let key = from, keyEnd = from + (<usize>headDim << 2); key < keyEnd; key += 16, cell += 8) {
+        storeF16x4(cell, narrowF16x4(v128.load(key)));
+      }
+    }
+    // Four columns at a time: the rows' values of a column are neighbours.
+    let column = valueCache + ((<usize>head * headDim * cells + position) << 1);
+    for (let d: usize = 0; d < <usize>headDim << 2; d += 16, column += 4 * step) {
+      let at = column;
+      for (let from = values + offset + d, end = from + <usize>count * rowBytes; from < end; from += rowBytes, at += 2) {
+        const bits = narrowF16x4(v128.load(from));
         store<u16>(at, <u16>i32x4.extract_lane(bits, 0));
         store<u16>(at + step, <u16>i32x4.extract_lane(bits, 1));
         store<u16>(at + 2 * step, <u16>i32x4.extract_lane(bits, 2));

@@ -117,13 +117,12 @@ function unpackBlock(from: usize, to: usize): void {
   v128.store(to, v128.and(A, mask), 592);
 }
 
-/** Six outputs of one token from their sums at `p`. */
-// @ts-ignore: decorator
-@inline
-function finish6(p: usize, sum: i32, activationScale: f32, weightScale: f32, out: usize): void {
-  v128.store(out, finish4(p, sum, activationScale, weightScale));
-  v128.store64_lane(out, finish4(p + 128, sum, activationScale, weightScale), 0, 16);
-}
+/** Columns that six rows are unpacked of at a time: what stays in a first-level cache beside the values of two tokens. */
+const COLUMNS: i32 = 4096;
+/** Tokens whose sums over some of the columns are kept until the others are added. */
+const TOKENS: i32 = 128;
+/** Bytes of 12 sums of 8 i32: rows 0 to 3 of one token, of the other, then rows 4 and 5 of both. */
+const SUMS_BYTES: usize = 384;
 
 // Tiles of 6 rows and 2 tokens: their 12 sums, 2 values and a code are all that V8's 15 registers hold, and fewer sums
 // would wait for each other (5 cycles an instruction, 2 instructions a cycle).
@@ -132,105 +131,134 @@ export function i2sGemmWide(
   values: usize, scales: usize, sums: usize, count: i32, out: usize, outStride: i32, scratch: usize,
 ): void {
   const pair = <usize>width >> 1; // bytes of a row pair
-  const totals = scratch + 6 * <usize>width; // 12 sums of 8 i32, and room for what finish4 reads behind them
+  const parts = (width + COLUMNS - 1) / COLUMNS;
+  const columns = ((width >> 7) + parts - 1) / parts << 7;
+  const zeros = scratch + 6 * <usize>width;
+  const partial = zeros + SUMS_BYTES;
+  memory.fill(zeros, 0, SUMS_BYTES);
   const even = count & ~1;
+  const tokens = parts == 1 ? even : TOKENS;
   const weightsEnd = weights + ((<usize>rowEnd * width) >> 2);
   const tile: usize = 3 * pair;
   const step: usize = (2 * tile / <usize>max(count, 1) + 63) & ~63; // of the next tile's bytes, with each two tokens
   let touched = 0;
   let row = rowBegin;
   for (; row + 6 <= rowEnd && row + 8 != rowEnd; row += 6) {
-    // Unpack six rows once: 32 columns of row 0, of row 1, and so on.
-    let from = weights + ((<usize>row * width) >> 2);
-    for (let to = scratch; to < totals; to += 768, from += 64) {
-      unpackBlock(from, to);
-      unpackBlock(from + 32, to + 32);
-      unpackBlock(from + pair, to + 64);
-      unpackBlock(from + pair + 32, to + 96);
-      unpackBlock(from + 2 * pair, to + 128);
-      unpackBlock(from + 2 * pair + 32, to + 160);
-    }
-    let next = weights + ((<usize>row * width) >> 2) + tile;
+    const rowWeights = weights + ((<usize>row * width) >> 2);
+    let next = rowWeights + tile;
     const nextEnd = min(next + tile, weightsEnd);
-    for (let index = 0; index < even; index += 2, next += step) {
-      touched |= touch(next, min(next + step, nextEnd));
-      let a0 = i32x4.splat(0), A0 = i32x4.splat(0), a1 = i32x4.splat(0), A1 = i32x4.splat(0);
-      let a2 = i32x4.splat(0), A2 = i32x4.splat(0), a3 = i32x4.splat(0), A3 = i32x4.splat(0);
-      let a4 = i32x4.splat(0), A4 = i32x4.splat(0), a5 = i32x4.splat(0), A5 = i32x4.splat(0);
-      let b0 = i32x4.splat(0), B0 = i32x4.splat(0), b1 = i32x4.splat(0), B1 = i32x4.splat(0);
-      let b2 = i32x4.splat(0), B2 = i32x4.splat(0), b3 = i32x4.splat(0), B3 = i32x4.splat(0);
-      let b4 = i32x4.splat(0), B4 = i32x4.splat(0), b5 = i32x4.splat(0), B5 = i32x4.splat(0);
-      let p = values + <usize>index * width;
-      let q = p + <usize>width;
-      for (let codes = scratch; codes < totals; p += 32, q += 32, codes += 192) {
-        const s = v128.load(p), S = v128.load(p, 16), t = v128.load(q), T = v128.load(q, 16);
-        let c = v128.load(codes), C = v128.load(codes, 16);
-        a0 = dot16(s, c, a0);
-        A0 = dot16(S, C, A0);
-        b0 = dot16(t, c, b0);
-        B0 = dot16(T, C, B0);
-        c = v128.load(codes, 32);
-        C = v128.load(codes, 48);
-        a1 = dot16(s, c, a1);
-        A1 = dot16(S, C, A1);
-        b1 = dot16(t, c, b1);
-        B1 = dot16(T, C, B1);
-        c = v128.load(codes, 64);
-        C = v128.load(codes, 80);
-        a2 = dot16(s, c, a2);
-        A2 = dot16(S, C, A2);
-        b2 = dot16(t, c, b2);
-        B2 = dot16(T, C, B2);
-        c = v128.load(codes, 96);
-        C = v128.load(codes, 112);
-        a3 = dot16(s, c, a3);
-        A3 = dot16(S, C, A3);
-        b3 = dot16(t, c, b3);
-        B3 = dot16(T, C, B3);
-        c = v128.load(codes, 128);
-        C = v128.load(codes, 144);
-        a4 = dot16(s, c, a4);
-        A4 = dot16(S, C, A4);
-        b4 = dot16(t, c, b4);
-        B4 = dot16(T, C, B4);
-        c = v128.load(codes, 160);
-        C = v128.load(codes, 176);
-        a5 = dot16(s, c, a5);
-        A5 = dot16(S, C, A5);
-        b5 = dot16(t, c, b5);
-        B5 = dot16(T, C, B5);
+    for (let token = 0; token < even; token += tokens) {
+      const tokenEnd = min(token + tokens, even);
+      for (let column = 0; column < width; column += columns) {
+        const columnEnd = min(column + columns, width);
+        const codesEnd = scratch + 6 * <usize>(columnEnd - column);
+        // Unpack six rows: 32 columns of row 0, of row 1, and so on.
+        let packed = rowWeights + (<usize>column >> 1);
+        for (let to = scratch; to < codesEnd; to += 768, packed += 64) {
+          unpackBlock(packed, to);
+          unpackBlock(packed + 32, to + 32);
+          unpackBlock(packed + pair, to + 64);
+          unpackBlock(packed + pair + 32, to + 96);
+          unpackBlock(packed + 2 * pair, to + 128);
+          unpackBlock(packed + 2 * pair + 32, to + 160);
+        }
+        let to = partial;
+        for (let index = token; index < tokenEnd; index += 2) {
+          if (column == 0) {
+            touched |= touch(next, min(next + step, nextEnd));
+            next += step;
+          }
+          const from = column == 0 ? zeros : to;
+          let a0 = v128.load(from), A0 = v128.load(from, 16), a1 = v128.load(from, 32), A1 = v128.load(from, 48);
+          let a2 = v128.load(from, 64), A2 = v128.load(from, 80), a3 = v128.load(from, 96), A3 = v128.load(from, 112);
+          let b0 = v128.load(from, 128), B0 = v128.load(from, 144), b1 = v128.load(from, 160), B1 = v128.load(from, 176);
+          let b2 = v128.load(from, 192), B2 = v128.load(from, 208), b3 = v128.load(from, 224), B3 = v128.load(from, 240);
+          let a4 = v128.load(from, 256), A4 = v128.load(from, 272), a5 = v128.load(from, 288), A5 = v128.load(from, 304);
+          let b4 = v128.load(from, 320), B4 = v128.load(from, 336), b5 = v128.load(from, 352), B5 = v128.load(from, 368);
+          let p = values + <usize>index * width + <usize>column;
+          let q = p + <usize>width;
+          for (let codes = scratch; codes < codesEnd; p += 32, q += 32, codes += 192) {
+            const s = v128.load(p), S = v128.load(p, 16), t = v128.load(q), T = v128.load(q, 16);
+            let c = v128.load(codes), C = v128.load(codes, 16);
+            a0 = dot16(s, c, a0);
+            A0 = dot16(S, C, A0);
+            b0 = dot16(t, c, b0);
+            B0 = dot16(T, C, B0);
+            c = v128.load(codes, 32);
+            C = v128.load(codes, 48);
+            a1 = dot16(s, c, a1);
+            A1 = dot16(S, C, A1);
+            b1 = dot16(t, c, b1);
+            B1 = dot16(T, C, B1);
+            c = v128.load(codes, 64);
+            C = v128.load(codes, 80);
+            a2 = dot16(s, c, a2);
+            A2 = dot16(S, C, A2);
+            b2 = dot16(t, c, b2);
+            B2 = dot16(T, C, B2);
+            c = v128.load(codes, 96);
+            C = v128.load(codes, 112);
+            a3 = dot16(s, c, a3);
+            A3 = dot16(S, C, A3);
+            b3 = dot16(t, c, b3);
+            B3 = dot16(T, C, B3);
+            c = v128.load(codes, 128);
+            C = v128.load(codes, 144);
+            a4 = dot16(s, c, a4);
+            A4 = dot16(S, C, A4);
+            b4 = dot16(t, c, b4);
+            B4 = dot16(T, C, B4);
+            c = v128.load(codes, 160);
+            C = v128.load(codes, 176);
+            a5 = dot16(s, c, a5);
+            A5 = dot16(S, C, A5);
+            b5 = dot16(t, c, b5);
+            B5 = dot16(T, C, B5);
+          }
+          v128.store(to, a0);
+          v128.store(to, A0, 16);
+          v128.store(to, a1, 32);
+          v128.store(to, A1, 48);
+          v128.store(to, a2, 64);
+          v128.store(to, A2, 80);
+          v128.store(to, a3, 96);
+          v128.store(to, A3, 112);
+          v128.store(to, b0, 128);
+          v128.store(to, B0, 144);
+          v128.store(to, b1, 160);
+          v128.store(to, B1, 176);
+          v128.store(to, b2, 192);
+          v128.store(to, B2, 208);
+          v128.store(to, b3, 224);
+          v128.store(to, B3, 240);
+          v128.store(to, a4, 256);
+          v128.store(to, A4, 272);
+          v128.store(to, a5, 288);
+          v128.store(to, A5, 304);
+          v128.store(to, b4, 320);
+          v128.store(to, B4, 336);
+          v128.store(to, b5, 352);
+          v128.store(to, B5, 368);
+          if (columnEnd < width) {
+            to += SUMS_BYTES;
+            continue;
+          }
+          const at = <usize>index << 2;
+          const target = out + ((<usize>index * outStride + row) << 2), other = target + (<usize>outStride << 2);
+          v128.store(target, finish4(to, v128.load32_splat(sums + at), v128.load32_splat(scales + at), weightScale));
+          v128.store(other, finish4(to + 128, v128.load32_splat(sums + at, 4), v128.load32_splat(scales + at, 4), weightScale));
+          const bothSums = v128.load64_splat(sums + at), bothScales = v128.load64_splat(scales + at);
+          const rest = finish4(
+            to + 256, i32x4.shuffle(bothSums, bothSums, 0, 0, 1, 1), i32x4.shuffle(bothScales, bothScales, 0, 0, 1, 1), weightScale,
+          );
+          v128.store64_lane(target, rest, 0, 16);
+          v128.store64_lane(other, rest, 1, 16);
+          if (parts > 1) to += SUMS_BYTES;
+        }
       }
-      v128.store(totals, a0);
-      v128.store(totals, A0, 16);
-      v128.store(totals, a1, 32);
-      v128.store(totals, A1, 48);
-      v128.store(totals, a2, 64);
-      v128.store(totals, A2, 80);
-      v128.store(totals, a3, 96);
-      v128.store(totals, A3, 112);
-      v128.store(totals, a4, 128);
-      v128.store(totals, A4, 144);
-      v128.store(totals, a5, 160);
-      v128.store(totals, A5, 176);
-      v128.store(totals, b0, 192);
-      v128.store(totals, B0, 208);
-      v128.store(totals, b1, 224);
-      v128.store(totals, B1, 240);
-      v128.store(totals, b2, 256);
-      v128.store(totals, B2, 272);
-      v128.store(totals, b3, 288);
-      v128.store(totals, B3, 304);
-      v128.store(totals, b4, 320);
-      v128.store(totals, B4, 336);
-      v128.store(totals, b5, 352);
-      v128.store(totals, B5, 368);
-      const at = <usize>index << 2;
-      const target = out + ((<usize>index * outStride + row) << 2);
-      finish6(totals, load<i32>(sums + at), load<f32>(scales + at), weightScale, target);
-      finish6(totals + 192, load<i32>(sums + at, 4), load<f32>(scales + at, 4), weightScale, target + (<usize>outStride << 2));
     }
   }
-  store<i32>(totals, touched);
+  store<i32>(zeros, touched);
   if (even < count) {
     const at = <usize>even << 2;
     const target = out + ((<usize>even * outStride) << 2);

@@ -19,9 +19,9 @@ function sums4(a: v128, b: v128, c: v128, d: v128): v128 {
 
 // @ts-ignore: decorator
 @inline
-function scaled4(dots: v128, sum: i32, activationScale: f32, weightScale: f32): v128 {
-  const exact = f32x4.convert_i32x4_s(i32x4.sub(dots, i32x4.splat(sum)));
-  return f32x4.mul(f32x4.div(exact, f32x4.splat(activationScale)), f32x4.splat(weightScale));
+function scaled4(dots: v128, sums: v128, activationScales: v128, weightScale: f32): v128 {
+  const exact = f32x4.convert_i32x4_s(i32x4.sub(dots, sums));
+  return f32x4.mul(f32x4.div(exact, activationScales), f32x4.splat(weightScale));
 }
 
 // @ts-ignore: decorator
@@ -33,15 +33,16 @@ function addHalves(p: usize): v128 {
 /** Four outputs from four dot products, each of eight i32 in 32 bytes from `p`, still to be summed. */
 // @ts-ignore: decorator
 @inline
-export function finish4(p: usize, sum: i32, activationScale: f32, weightScale: f32): v128 {
+export function finish4(p: usize, sums: v128, activationScales: v128, weightScale: f32): v128 {
   const dots = sums4(addHalves(p), addHalves(p + 32), addHalves(p + 64), addHalves(p + 96));
-  return scaled4(dots, sum, activationScale, weightScale);
+  return scaled4(dots, sums, activationScales, weightScale);
 }
 
 /** {@link finish4} for an even number of rows. */
 export function finishRows(p: usize, rows: i32, sum: i32, activationScale: f32, weightScale: f32, out: usize): void {
-  for (; rows >= 4; rows -= 4, p += 128, out += 16) v128.store(out, finish4(p, sum, activationScale, weightScale));
-  if (rows) v128.store64_lane(out, finish4(p, sum, activationScale, weightScale), 0);
+  const sums = i32x4.splat(sum), scales = f32x4.splat(activationScale);
+  for (; rows >= 4; rows -= 4, p += 128, out += 16) v128.store(out, finish4(p, sums, scales, weightScale));
+  if (rows) v128.store64_lane(out, finish4(p, sums, scales, weightScale), 0);
 }
 
 /** Of each page, for {@link touchAhead}: a ternary product takes most of the time that reading its weights does. */
@@ -169,9 +170,9 @@ export function i2sGemm(
         b3 = dot16(t, c, b3);
       }
       const at = <usize>index << 2;
-      v128.store(target, scaled4(sums4(a0, a1, a2, a3), load<i32>(sums + at), load<f32>(scales + at), weightScale));
+      v128.store(target, scaled4(sums4(a0, a1, a2, a3), v128.load32_splat(sums + at), v128.load32_splat(scales + at), weightScale));
       target += <usize>outStride << 2;
-      v128.store(target, scaled4(sums4(b0, b1, b2, b3), load<i32>(sums + at, 4), load<f32>(scales + at, 4), weightScale));
+      v128.store(target, scaled4(sums4(b0, b1, b2, b3), v128.load32_splat(sums + at, 4), v128.load32_splat(scales + at, 4), weightScale));
       target += <usize>outStride << 2;
     }
     if (index < count) {
@@ -185,7 +186,7 @@ export function i2sGemm(
         a3 = dot16(s, v128.load(codes, 48), a3);
       }
       const at = <usize>index << 2;
-      v128.store(target, scaled4(sums4(a0, a1, a2, a3), load<i32>(sums + at), load<f32>(scales + at), weightScale));
+      v128.store(target, scaled4(sums4(a0, a1, a2, a3), v128.load32_splat(sums + at), v128.load32_splat(scales + at), weightScale));
     }
   }
 }

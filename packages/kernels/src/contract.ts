@@ -386,9 +386,9 @@ export interface Kernels extends BlockKernels, ScreenKernels {
   multiplyAdd(a: Pointer, b: Pointer, c: Pointer, count: number, out: Pointer): void;
 }
 
-/** Scratch of {@link Kernels.i2sGemv} and {@link Kernels.i2sGemm}: unpacked rows of weights, and sums. */
+/** Scratch of {@link Kernels.i2sGemv} and {@link Kernels.i2sGemm}: unpacked rows of weights, and sums of 128 tokens. */
 export function i2sScratchBytes(width: number): number {
-  return 8 * width + 2048;
+  return 8 * width + 65 * 384;
 }
 
 /** Scratch of {@link Kernels.attention}: keys and values of one head in f32, and a tile of 8 queries and their scores. */

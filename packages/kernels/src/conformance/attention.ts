@@ -26,6 +26,8 @@ export function attentionCases(seed: number): ConformanceCase[] {
     { heads: 1, kvHeads: 1, headDim: 32, position: 3, count: 2 },
     { heads: 18, kvHeads: 2, headDim: 16, position: 33, count: 1 }, // more heads of a group than are computed at a time
     { heads: 2, kvHeads: 2, headDim: 8, position: 2, count: 1 },
+    { heads: 6, kvHeads: 1, headDim: 128, position: 70, count: 1 }, // cells and columns beyond the full ones
+    { heads: 14, kvHeads: 2, headDim: 80, position: 90, count: 1 },
     { heads: 2, kvHeads: 1, headDim: 64, position: 5, count: 30 }, // tiles that do not see all cells
   ];
   for (const lanes of LANES) {

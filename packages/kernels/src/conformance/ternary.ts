@@ -48,6 +48,17 @@ export function ternaryCases(seed: number): ConformanceCase[] {
       );
     }
   }
+  // Widths whose sums are added in parts, and more tokens than such sums are kept of
+  for (const [rows, width, count] of [
+    [12, 4224, 131],
+    [12, 6912, 4],
+    [16, 8192, 3],
+    [12, 65_536, 2],
+  ] as const) {
+    cases.push(
+      ternaryCase('in parts', { rows, width, count }, random.codes((rows * width) / 4), random.int8(count * width)),
+    );
+  }
   for (const count of [1, 4, 5]) {
     // More rows than are summed at a time, and numbers of rows that leave none, 4 or 8 over from tiles of six
     for (const { rows, begin, end } of [
