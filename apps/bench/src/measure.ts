@@ -93,6 +93,7 @@ export async function print(
 class LimitsRecording implements Turn {
   readonly #limits: Limits;
   readonly #readMs: number[] = [];
+  readonly #readPagesMs: number[] = [];
   readonly #dotMs = new Map<string, number[]>();
 
   constructor(limits: Limits) {
@@ -100,9 +101,10 @@ class LimitsRecording implements Turn {
   }
 
   take(warmup: boolean): void {
-    const { readMs, dotMs } = this.#limits.sample();
+    const { readMs, readPagesMs, dotMs } = this.#limits.sample();
     if (warmup) return;
     this.#readMs.push(readMs);
+    this.#readPagesMs.push(readPagesMs);
     for (const [form, durationMs] of Object.entries(dotMs)) {
       const billion = (durationMs * 1e9) / this.#limits.dotOperations;
       this.#dotMs.set(form, [...(this.#dotMs.get(form) ?? []), billion]);
@@ -112,6 +114,7 @@ class LimitsRecording implements Turn {
   row(): LimitsRow {
     const { threads, bufferBytes } = this.#limits;
     const readMs = summarize(this.#readMs);
+    const readPagesMs = summarize(this.#readPagesMs);
     const [[int8Form, fastest]] = [...this.#dotMs].toSorted(([, a], [, b]) => median(a) - median(b)) as [
       [string, number[]],
     ];
@@ -121,6 +124,8 @@ class LimitsRecording implements Turn {
       bufferBytes,
       readMs,
       readGigabytesPerSecond: bufferBytes / readMs.median / 1e6,
+      readPagesMs,
+      readPagesGigabytesPerSecond: bufferBytes / readPagesMs.median / 1e6,
       int8Ms,
       int8Gops: 1000 / int8Ms.median,
       int8Form,

@@ -7,9 +7,12 @@ import type { Environment } from './environment.ts';
 export interface LimitsRow {
   readonly threads: number;
   readonly bufferBytes: number;
-  /** Reading `bufferBytes` once. */
+  /** Reading `bufferBytes` once, in one linear stream of each thread. */
   readonly readMs: Summary;
   readonly readGigabytesPerSecond: number;
+  /** Reading `bufferBytes` once, line by line of 8 pages at once. */
+  readonly readPagesMs: Summary;
+  readonly readPagesGigabytesPerSecond: number;
   /** A billion operations (products and sums) of int8 dot products, in their fastest form. */
   readonly int8Ms: Summary;
   readonly int8Gops: number;
@@ -108,9 +111,20 @@ function noiseLine(limits: readonly LimitsRow[]): string {
 function limitsRows(limits: readonly LimitsRow[]): string[][] {
   return [
     ['limit of the machine', 'threads', 'rate', 'p10 to p90'],
-    ...limits.flatMap(({ threads, bufferBytes, readMs, readGigabytesPerSecond, int8Ms, int8Gops, int8Form }) => [
-      ['memory read', String(threads), `${figure(readGigabytesPerSecond)} GB/s`, rateSpread(bufferBytes / 1e6, readMs)],
-      [`int8 dot (${int8Form})`, String(threads), `${figure(int8Gops)} GOPS`, rateSpread(1000, int8Ms)],
+    ...limits.flatMap(({ threads, bufferBytes, readMs, readPagesMs, int8Ms, int8Form, ...rates }) => [
+      [
+        'memory read',
+        String(threads),
+        `${figure(rates.readGigabytesPerSecond)} GB/s`,
+        rateSpread(bufferBytes / 1e6, readMs),
+      ],
+      [
+        'memory read, 8 pages at once',
+        String(threads),
+        `${figure(rates.readPagesGigabytesPerSecond)} GB/s`,
+        rateSpread(bufferBytes / 1e6, readPagesMs),
+      ],
+      [`int8 dot (${int8Form})`, String(threads), `${figure(rates.int8Gops)} GOPS`, rateSpread(1000, int8Ms)],
     ]),
   ];
 }

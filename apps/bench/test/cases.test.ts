@@ -44,8 +44,9 @@ function expectLimits({ limits, noise }: BenchDocument): void {
   expect(noise).toBe(0); // of one sample
   expect(limits.map(({ threads }) => threads)).toEqual([1, 2]);
   for (const row of limits) {
-    expect(row).toMatchObject({ bufferBytes: 2 ** 20, readMs: SUMMARY, int8Ms: SUMMARY });
+    expect(row).toMatchObject({ bufferBytes: 2 ** 20, readMs: SUMMARY, readPagesMs: SUMMARY, int8Ms: SUMMARY });
     expect(row.readGigabytesPerSecond).toBeGreaterThan(0);
+    expect(row.readPagesGigabytesPerSecond).toBeGreaterThan(0);
     expect(row.int8Gops).toBeGreaterThan(0);
   }
 }
@@ -207,6 +208,7 @@ describe('text', () => {
     expect(code).toBe(0);
     expect(stdout).toMatch(/^decode: shape tiny, file .*tiny-v1\.gguf, model [0-9a-f]{12}, threads 1,2, /);
     expect(stdout).toMatch(/\nmemory read +2 +[\d.]+ GB\/s +/);
+    expect(stdout).toMatch(/\nmemory read, 8 pages at once +2 +[\d.]+ GB\/s +/);
     expect(stdout).toContain('They vary by 0 %');
     expect(stdout).toMatch(/\ndecode +after 128 tokens +2 .* [\d.]+ read\n/);
   });

@@ -14,6 +14,7 @@ const kernels = [
   (rounds) => {
     for (let round = 0; round < rounds; round++) exports.read(cached, cached + CACHED_BYTES);
   },
+  () => exports.readPages(begin, end),
 ];
 
 // Pages that were never written are all the same one, which would be read from the cache.

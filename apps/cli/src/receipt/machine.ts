@@ -24,7 +24,7 @@ export function receiptLimits(limits: Limits, samples: readonly LimitsSample[]):
     threads,
     reads: [
       { bufferBytes: cachedBufferBytes, bytes: cachedBytes, ms: samples.map(({ cachedMs }) => cachedMs) },
-      { bufferBytes, bytes: bufferBytes, ms: samples.map(({ readMs }) => readMs) },
+      { bufferBytes, bytes: bufferBytes, ms: samples.map(({ readMs, readPagesMs }) => Math.min(readMs, readPagesMs)) },
     ],
     dots: forms.map((form) => ({ form, operations: dotOperations, ms: samples.map(({ dotMs }) => dotMs[form]!) })),
   };
