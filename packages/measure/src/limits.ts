@@ -10,7 +10,10 @@ type LimitKernel = (typeof KERNELS)[number];
 
 /** The forms of the int8 dot product, of which the fastest counts: accumulators, and lanes of one instruction. */
 const DOTS: Readonly<
-  Record<Exclude<LimitKernel, 'read' | 'readCached' | 'readPages'>, { readonly accumulators: number; readonly name: string }>
+  Record<
+    Exclude<LimitKernel, 'read' | 'readCached' | 'readPages'>,
+    { readonly accumulators: number; readonly name: string }
+  >
 > = {
   dot12: { accumulators: 12, name: 'i32 dot, 12 accumulators' },
   dot24: { accumulators: 24, name: 'i32 dot, 24 accumulators' },
