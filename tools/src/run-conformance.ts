@@ -1,12 +1,14 @@
-// Runs the conformance suite of the kernels in the Node that runs this, in every variant and with 1, 2 and 3 threads.
+// Runs the conformance suite of the kernels in the Node that runs this, in every variant and with 1, 2 and 3 threads; with the
+// argument `revectorize`, that of the relaxed ones with 1 and 2 threads under V8's revectorizer, a flag of the whole process.
 // Writes one line of JSON: the version of Node, and how many values were compared in each. Throws at the first difference.
 import { KERNEL_VARIANTS, loadKernels } from '@bittern/kernels';
 import { conformanceCases } from '@bittern/kernels/conformance';
 
+const revectorize = process.argv[2] === 'revectorize';
 const compared: Record<string, number> = {};
-for (const variant of KERNEL_VARIANTS) {
-  for (const threads of [1, 2, 3]) {
-    const kernels = await loadKernels({ variant, threads });
+for (const variant of revectorize ? (['relaxed'] as const) : KERNEL_VARIANTS) {
+  for (const threads of revectorize ? [1, 2] : [1, 2, 3]) {
+    const kernels = await loadKernels({ variant, threads, revectorize });
     let values = 0;
     for (const testCase of conformanceCases()) values += testCase.run(kernels);
     kernels.dispose();

@@ -60,8 +60,8 @@ function arrayBytes(
   const kvLength = headCountKv * headDim;
   const cells = paddedCells(contextLength);
   const attentionScratch = kvType === 'f16' ? attentionScratchBytes(headDim, cells) : attentionF32ScratchBytes(cells);
-  // The tables of one row (kernels, `tl1Gemv`), or unpacked weights (`i2sGemm`), which is more than others want
-  const linearScratch = layouts.has('tl1-tiles') ? 16 * widest : i2sScratchBytes(widest);
+  // Unpacked weights and sums (kernels, `i2sGemm`), or the tables of one row (`tl1Gemv`), whichever is more
+  const linearScratch = Math.max(i2sScratchBytes(widest), layouts.has('tl1-tiles') ? 16 * widest : 0);
   return {
     x: 4 * n * embeddingLength,
     normed: 4 * n * widest,

@@ -3,7 +3,7 @@
 // Each dot product leaves eight sums in two adjacent v128, which V8's revectorizer joins to one 256-bit register; those of
 // four dot products are finished together.
 import { blasRow } from './f16-matmul';
-import { addExactProduct, fma4 } from './lanes';
+import { addExactProduct, fma4, promoteHigh } from './lanes';
 
 /**
  * Four results from eight sums each, in 32 bytes from `p`: lane j is added to lane j + 4; then the four are halved, or
@@ -159,13 +159,6 @@ function addExactProductF64(a: v128, b: v128, c: v128): v128 {
   return ASC_FEATURE_RELAXED_SIMD ? f64x2.relaxed_madd(a, b, c) : f64x2.add(f64x2.mul(a, b), c);
 }
 
-/** Two f64 of a line's product, `totals`' lanes 2 and 3. */
-// @ts-ignore: decorator
-@inline
-function promoteHigh(totals: v128): v128 {
-  return f64x2.promote_low_f32x4(i64x2.shuffle(totals, totals, 1, 1));
-}
-
 /**
  * Adds the products of the columns from `begin` to `end`, both in bytes, to the plain dot products of four lines with up to four
  * rows: one by one, in f64, where a sum waits for the one before it, but not for the others'.
@@ -200,8 +193,8 @@ function addColumns(
     x = v128.load64_splat(p, 1536);
     low3 = addExactProductF64(v, x, low3);
     high3 = addExactProductF64(w, x, high3);
-    v = f64x2.promote_low_f32x4(i64x2.shuffle(ab, ab, 1, 1));
-    w = f64x2.promote_low_f32x4(i64x2.shuffle(cd, cd, 1, 1));
+    v = promoteHigh(ab);
+    w = promoteHigh(cd);
     x = v128.load64_splat(p, 8);
     low0 = addExactProductF64(v, x, low0);
     high0 = addExactProductF64(w, x, high0);
@@ -228,8 +221,8 @@ function addColumns(
     x = v128.load64_splat(p, 1552);
     low3 = addExactProductF64(v, x, low3);
     high3 = addExactProductF64(w, x, high3);
-    v = f64x2.promote_low_f32x4(i64x2.shuffle(AB, AB, 1, 1));
-    w = f64x2.promote_low_f32x4(i64x2.shuffle(CD, CD, 1, 1));
+    v = promoteHigh(AB);
+    w = promoteHigh(CD);
     x = v128.load64_splat(p, 24);
     low0 = addExactProductF64(v, x, low0);
     high0 = addExactProductF64(w, x, high0);
@@ -261,7 +254,7 @@ function demote4(low: v128, high: v128): v128 {
  * @param lines - f32 [count, width] of f16 values; count and width multiples of 4
  * @param rows - f32 [rowCount, width] of f16 values
  * @param out - f32 [rowCount, count]; outStride in bytes
- * @param sums - 256 bytes, and 512 for each row
+ * @param sums - 256 bytes, and 512 for each row, whose number is rounded up to a multiple of 4
  */
 export function plainTile(
   lines: usize, count: i32, rows: usize, rowCount: i32, width: i32, lanes: i32, out: usize, outStride: usize, sums: usize,
@@ -270,6 +263,7 @@ export function plainTile(
   const full = <usize>(width & (lanes == 16 ? ~63 : ~31)) << 2;
   const tails = sums + 256; // f64 [rowCount, 64]: the columns from `full` on
   if (full < stride) {
+    memory.fill(tails + (<usize>rowCount << 9), 0, <usize>(-rowCount & 3) << 9); // of what would be there, some is slow to multiply
     for (let r: usize = 0; r < <usize>rowCount; r++) {
       for (let from = rows + r * stride + full, end = rows + (r + 1) * stride, to = tails + (r << 9); from < end; from += 8, to += 16) {
         v128.store(to, f64x2.promote_low_f32x4(v128.load64_zero(from)));

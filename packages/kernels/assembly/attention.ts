@@ -44,13 +44,13 @@ export function softmax(kq: usize, cells: i32, visible: i32, scale: f32, lanes: 
   const end = out + bytes;
   const masked = f32x4.splat(-Infinity);
   const scales = f32x4.splat(scale);
-  let a = masked, b = masked; // the largest
-  const visibleBytes = <usize>(visible & ~7) << 2;
+  let largest = masked, largestNext = masked;
+  const visibleBytes = <usize>(min(visible, cells) & ~7) << 2;
   let i: usize = 0;
   for (; i < visibleBytes; i += 32) {
     const score = f32x4.mul(v128.load(kq + i), scales), next = f32x4.mul(v128.load(kq + i, 16), scales);
-    a = f32x4.pmax(a, score);
-    b = f32x4.pmax(b, next);
+    largest = f32x4.pmax(largest, score);
+    largestNext = f32x4.pmax(largestNext, next);
     v128.store(out + i, score);
     v128.store(out + i, next, 16);
   }
@@ -59,15 +59,15 @@ export function softmax(kq: usize, cells: i32, visible: i32, scale: f32, lanes: 
     if (left > 0) {
       const mask = i32x4.gt_s(i32x4.splat(left), i32x4(0, 1, 2, 3));
       score = v128.bitselect(f32x4.mul(v128.load(kq + i), scales), masked, mask);
-      a = f32x4.pmax(a, score);
+      largest = f32x4.pmax(largest, score);
     }
     v128.store(out + i, score);
   }
-  a = f32x4.pmax(a, b);
+  largest = f32x4.pmax(largest, largestNext);
   // NaN is left out, as it makes every probability NaN by itself.
   const m = f32x4.splat(max(
-    max(f32x4.extract_lane(a, 0), f32x4.extract_lane(a, 1)),
-    max(f32x4.extract_lane(a, 2), f32x4.extract_lane(a, 3)),
+    max(f32x4.extract_lane(largest, 0), f32x4.extract_lane(largest, 1)),
+    max(f32x4.extract_lane(largest, 2), f32x4.extract_lane(largest, 3)),
   ));
   let total: f64 = 0; // of f32 sums of `lanes` neighbours, each by halving
   if (lanes == 16) {
@@ -128,9 +128,10 @@ function widenScaled(matrix: usize, rows: i32, width: i32, rowStride: i32, out: 
   for (let row = 0; row < rows; row++) {
     let from = matrix + ((<usize>row * rowStride) << 1);
     for (const end = out + (<usize>width << 2); out < end; from += 16, out += 32) {
-      const a = i32x4.shl(v128.load16x4_s(from), 13), b = i32x4.shl(v128.load16x4_s(from, 8), 13);
-      v128.store(out, v128.and(a, mask));
-      v128.store(out, v128.and(b, mask), 16);
+      // Not by two load16x4_s, which the revectorizer of Node 24 joins to something else.
+      const bits = v128.load(from);
+      v128.store(out, v128.and(i32x4.shl(i32x4.extend_low_i16x8_s(bits), 13), mask));
+      v128.store(out, v128.and(i32x4.shl(i32x4.extend_high_i16x8_s(bits), 13), mask), 16);
     }
   }
 }

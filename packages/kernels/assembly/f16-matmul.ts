@@ -113,8 +113,8 @@ function dotArrangedLanes16(row: usize, vector: usize, full: i32, sums: usize): 
   return halve4(even) + halve4(odd);
 }
 
-/** Of each page, for {@link touchAhead}. */
-const LINES_AHEAD: i32 = 13;
+/** Of each page, for {@link touchAhead}: by `bench kernels --only f16Gemv`. */
+const F16_LINES_AHEAD: i32 = 13;
 
 export function f16Gemv(
   matrix: usize, rowBegin: i32, rowEnd: i32, width: i32, rowStride: i32, vector: usize, out: usize, lanes: i32,
@@ -136,7 +136,7 @@ export function f16Gemv(
     const next = matrix + <usize>end * rowBytes, nextEnd = matrix + <usize>min(end + most, rowEnd) * rowBytes;
     touched |= touch(m, next);
     for (let r = row, to = out + (<usize>row << 2); r < end; r++, to += 4, m += rowBytes) {
-      touched |= touchAhead(next, nextEnd, r - row, end - row, LINES_AHEAD);
+      touched |= touchAhead(next, nextEnd, r - row, end - row, F16_LINES_AHEAD);
       const dot = lanes == 16 ? dotArrangedLanes16(m, scratch, full, sums) : dotArrangedLanes8(m, scratch, full, sums);
       store<f32>(to, full == width ? dot : addScaledTail(dot, m, scratch, full, width));
     }
@@ -241,8 +241,9 @@ export function f16Gemm(
 export function widenF16(source: usize, count: i32, out: usize): void {
   const end = source + (<usize>count << 1);
   for (; source + 16 <= end; source += 16, out += 32) {
-    v128.store(out, widenF16x4(v128.load16x4_s(source)));
-    v128.store(out, widenF16x4(v128.load16x4_s(source, 8)), 16);
+    const bits = v128.load(source); // as in widenScaled: attention.ts
+    v128.store(out, widenF16x4(i32x4.extend_low_i16x8_s(bits)));
+    v128.store(out, widenF16x4(i32x4.extend_high_i16x8_s(bits)), 16);
   }
   if (source < end) v128.store(out, widenF16x4(v128.load16x4_s(source)));
 }

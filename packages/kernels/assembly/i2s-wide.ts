@@ -1,7 +1,7 @@
 // The products of i2s.ts with every operation on both 16-byte halves of a row's 32 bytes, side by side: V8's revectorizer
 // (flag --experimental-wasm-revectorize) joins such pairs to 256-bit instructions. Upper case is the second half. It starts
 // from adjacent stores, so sums pass through scratch. Without the flag these are slower: too many values are alive.
-import { finish4, finishRows, i2sGemm, i2sGemv, LINES_AHEAD, rowsAtOnce } from './i2s';
+import { finish4, finishRows, i2sGemm, i2sGemv, I2S_LINES_AHEAD, rowsAtOnce } from './i2s';
 import { dot16 } from './lanes';
 import { touch, touchAhead } from './touch';
 
@@ -23,7 +23,7 @@ export function i2sGemvWide(
     const next = w + ((<usize>rows * width) >> 2), nextEnd = weights + ((<usize>min(row + 2 * most, rowEnd) * width) >> 2);
     touched |= touch(w, next);
     for (let r = 0, to = scratch; r < rows; r += 2, to += 64) {
-      touched |= touchAhead(next, nextEnd, r >> 1, rows >> 1, LINES_AHEAD);
+      touched |= touchAhead(next, nextEnd, r >> 1, rows >> 1, I2S_LINES_AHEAD);
       // As in i2sGemv: codes in bits 0-1 count once (a, c), those in bits 2-3 four times (b, d).
       let a0 = i32x4.splat(0), A0 = i32x4.splat(0), a1 = i32x4.splat(0), A1 = i32x4.splat(0);
       let b0 = i32x4.splat(0), B0 = i32x4.splat(0), b1 = i32x4.splat(0), B1 = i32x4.splat(0);
@@ -119,7 +119,7 @@ function unpackBlock(from: usize, to: usize): void {
 
 /** Columns that six rows are unpacked of at a time: what stays in a first-level cache beside the values of two tokens. */
 const COLUMNS: i32 = 4096;
-/** Tokens whose sums over some of the columns are kept until the others are added. */
+/** Tokens whose sums over some of the columns are kept until the others are added: `i2sScratchBytes` has room for them. */
 const TOKENS: i32 = 128;
 /** Bytes of 12 sums of 8 i32: rows 0 to 3 of one token, of the other, then rows 4 and 5 of both. */
 const SUMS_BYTES: usize = 384;

@@ -45,8 +45,8 @@ export function finishRows(p: usize, rows: i32, sum: i32, activationScale: f32, 
   if (rows) v128.store64_lane(out, finish4(p, sums, scales, weightScale), 0);
 }
 
-/** Of each page, for {@link touchAhead}: a ternary product takes most of the time that reading its weights does. */
-export const LINES_AHEAD: i32 = 18;
+/** Of each page, for {@link touchAhead}: by `bench kernels --only i2sGemv`. More than of f16, as computing takes longer. */
+export const I2S_LINES_AHEAD: i32 = 18;
 
 /** Rows that a vector is multiplied with after their weights were touched: what a first-level cache holds, 64 at most. */
 export function rowsAtOnce(width: i32): i32 {
@@ -70,7 +70,7 @@ export function i2sGemv(
     const next = w + ((<usize>rows * width) >> 2), nextEnd = weights + ((<usize>min(row + 2 * most, rowEnd) * width) >> 2);
     touched |= touch(w, next);
     for (let r = 0, to = scratch; r < rows; r += 2, to += 64) {
-      touched |= touchAhead(next, nextEnd, r >> 1, rows >> 1, LINES_AHEAD);
+      touched |= touchAhead(next, nextEnd, r >> 1, rows >> 1, I2S_LINES_AHEAD);
       // Codes in bits 0-1 count once (A), those in bits 2-3 four times (B): the sum is A + B / 4, exactly.
       let a0 = i32x4.splat(0), b0 = i32x4.splat(0), a1 = i32x4.splat(0), b1 = i32x4.splat(0);
       let c0 = i32x4.splat(0), d0 = i32x4.splat(0), c1 = i32x4.splat(0), d1 = i32x4.splat(0);

@@ -12,12 +12,15 @@
 export function fma4(a: v128, b: v128, c: v128): v128 {
   if (ASC_FEATURE_RELAXED_SIMD) return f32x4.relaxed_madd(a, b, c);
   const low = fmaRoundedToOdd(f64x2.promote_low_f32x4(a), f64x2.promote_low_f32x4(b), f64x2.promote_low_f32x4(c));
-  const high = fmaRoundedToOdd(
-    f64x2.promote_low_f32x4(upperHalf(a)),
-    f64x2.promote_low_f32x4(upperHalf(b)),
-    f64x2.promote_low_f32x4(upperHalf(c)),
-  );
+  const high = fmaRoundedToOdd(promoteHigh(a), promoteHigh(b), promoteHigh(c));
   return i64x2.shuffle(f32x4.demote_f64x2_zero(low), f32x4.demote_f64x2_zero(high), 0, 2);
+}
+
+/** Lanes 2 and 3 as f64. */
+// @ts-ignore: decorator
+@inline
+export function promoteHigh(v: v128): v128 {
+  return f64x2.promote_low_f32x4(upperHalf(v));
 }
 
 // @ts-ignore: decorator

@@ -1,4 +1,6 @@
 /** Root-mean-square normalization: see `rmsNorm` in src/contract.ts. */
+import { promoteHigh } from './lanes';
+
 export function rmsNorm(
   x: usize, weight: usize, rowBegin: i32, rowEnd: i32, width: i32, epsilon: f32, out: usize, normalized: usize,
 ): void {
@@ -48,7 +50,7 @@ function squares(p: usize): v128 {
 // @ts-ignore: decorator
 @inline
 function addBoth(sums: v128, v: v128): v128 {
-  return f64x2.add(f64x2.add(sums, f64x2.promote_low_f32x4(v)), f64x2.promote_low_f32x4(i64x2.shuffle(v, v, 1, 1)));
+  return f64x2.add(f64x2.add(sums, f64x2.promote_low_f32x4(v)), promoteHigh(v));
 }
 
 // @ts-ignore: decorator

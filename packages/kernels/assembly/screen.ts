@@ -25,7 +25,7 @@
 //
 // Non-finite values make bounds that are NaN or infinite, and those exclude no row.
 import { f16Gemv } from './f16-matmul';
-import { loadF16x4 } from './lanes';
+import { loadF16x4, promoteHigh } from './lanes';
 import { touch, touchAhead, TOUCHED_BYTES } from './touch';
 
 const OUTWARD: f64 = 1.0 + 1.0 / 1048576.0;
@@ -58,7 +58,7 @@ export function packScreen(
       for (let part = 0; part < 4; part++, p += 8) {
         const w = loadF16x4(p);
         const q = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.div(w, s))); // 0 / 0 in a row of zeros gives 0
-        const low = f64x2.promote_low_f32x4(w), high = f64x2.promote_low_f32x4(i64x2.shuffle(w, w, 1, 1));
+        const low = f64x2.promote_low_f32x4(w), high = promoteHigh(w);
         const qHigh = i64x2.shuffle(q, q, 1, 1);
         const dLow = f64x2.sub(low, f64x2.mul(s64, f64x2.convert_low_i32x4_s(q)));
         const dHigh = f64x2.sub(high, f64x2.mul(s64, f64x2.convert_low_i32x4_s(qHigh)));
@@ -141,8 +141,8 @@ function bounds2(dots: v128, scales: v128, errors: v128, bounds: usize): v128 {
   return i64x2.shuffle(lower, upper, 0, 2);
 }
 
-/** Of each page, for {@link touchAhead}. */
-const LINES_AHEAD: i32 = 10;
+/** Of each page, for {@link touchAhead}: by `bench kernels --only screenRows`. */
+const SCREEN_LINES_AHEAD: i32 = 10;
 
 export function screenRows(
   codes: usize, rowBegin: i32, rowEnd: i32, width: i32, scales: usize, errors: usize,
@@ -160,7 +160,7 @@ export function screenRows(
       nextEnd = codes + <usize>min(end + most, rowEnd) * stride;
       touched |= touch(codes + <usize>row * stride, next);
     }
-    touched |= touchAhead(next, nextEnd, part >> 2, most >> 2, LINES_AHEAD);
+    touched |= touchAhead(next, nextEnd, part >> 2, most >> 2, SCREEN_LINES_AHEAD);
     // Upper case are the second 8 of 16 columns: what V8's revectorizer joins. It starts from adjacent stores.
     let a0 = i32x4.splat(0), A0 = i32x4.splat(0), a1 = i32x4.splat(0), A1 = i32x4.splat(0);
     let a2 = i32x4.splat(0), A2 = i32x4.splat(0), a3 = i32x4.splat(0), A3 = i32x4.splat(0);

@@ -107,8 +107,8 @@ function share(begin: i32, end: i32, grain: i32, thread: i32, threads: i32): i32
   return min(end, begin + <i32>(<i64>grains * thread / threads) * grain);
 }
 
-/** The fewest rows of a matrix that a thread takes at a time, beside its own. */
-const FEWEST_ROWS: i32 = 16;
+/** The fewest rows of a matrix that a thread takes at a time, beside its own: two tiles of `i2sGemmWide`. */
+const FEWEST_ROWS: i32 = 12;
 
 // What `take` has given this thread.
 let takenBegin: i32 = 0;

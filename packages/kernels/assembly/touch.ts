@@ -30,8 +30,8 @@ export function touchRows(begin: usize, rows: i32, bytes: usize, stride: usize):
 }
 
 /**
- * Reads the first `lines` lines of every page in [begin, end), which is what will be touched next: some of them in each of
- * `parts` calls, between which the present block is computed. Where neighbouring lines of a page are read one by one, the
+ * Reads the first `lines` lines of every page that begins in [begin, end), which is what will be touched next: some of them in
+ * each of `parts` calls, between which the present block is computed. Where neighbouring lines of a page are read one by one, the
  * processor goes on reading by itself, so that memory is never idle. The longer a block takes, the more lines are of use.
  */
 export function touchAhead(begin: usize, end: usize, part: i32, parts: i32, lines: i32): i32 {

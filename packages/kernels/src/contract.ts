@@ -386,12 +386,15 @@ export interface Kernels extends BlockKernels, ScreenKernels {
   multiplyAdd(a: Pointer, b: Pointer, c: Pointer, count: number, out: Pointer): void;
 }
 
-/** Scratch of {@link Kernels.i2sGemv} and {@link Kernels.i2sGemm}: unpacked rows of weights, and sums of 128 tokens. */
+/** Scratch of {@link Kernels.i2sGemv} and {@link Kernels.i2sGemm}: unpacked rows of weights, and sums of 128 tokens (i2s-wide.ts). */
 export function i2sScratchBytes(width: number): number {
   return 8 * width + 65 * 384;
 }
 
-/** Scratch of {@link Kernels.attention}: keys and values of one head in f32, and a tile of 8 queries and their scores. */
+/**
+ * Scratch of {@link Kernels.attention}: keys and values of one head in f32, a tile of 8 queries and their scores, sums, and
+ * up to 64 columns of the tile in f64.
+ */
 export function attentionScratchBytes(headDim: number, cells: number): number {
   return 4 * (2 * cells * headDim + 8 * (headDim + cells)) + 256 + 8 * 512;
 }

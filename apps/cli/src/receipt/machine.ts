@@ -16,7 +16,7 @@ export function receiptHost(): ReceiptHost {
   };
 }
 
-/** The samples of a run as a receipt has them. */
+/** The samples of a run as a receipt has them: of both ways to read a large buffer the faster one, as nothing may be faster. */
 export function receiptLimits(limits: Limits, samples: readonly LimitsSample[]): ReceiptLimits {
   const { threads, bufferBytes, cachedBufferBytes, cachedBytes, dotOperations } = limits;
   const forms = Object.keys(samples[0]?.dotMs ?? {});
