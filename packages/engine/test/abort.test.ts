@@ -13,23 +13,28 @@ test.each([1, 2])('an abort while a prompt is evaluated, %i thread(s)', { timeou
   using session = model.createSession();
   await session.evaluate([1, 2, 3]);
   const saved = session.save();
-  const start = performance.now();
-  await session.evaluate(LONG);
-  const wholeMs = performance.now() - start;
-  session.rewind(3);
+  // The first ones are slower: their kernels are still being compiled.
+  const wholeMs: number[] = [];
+  for (let repeat = 0; repeat < 5; repeat++) {
+    const start = performance.now();
+    await session.evaluate(LONG);
+    wholeMs.push(performance.now() - start);
+    session.rewind(3);
+  }
 
   const latencies: number[] = [];
-  for (const after of [0.1, 0.2, 0.3, 0.4, 0.5]) {
+  for (const after of [0.05, 0.1, 0.15, 0.2, 0.25]) {
     const controller = new AbortController();
     const reason = new Error('enough');
-    const wantedAt = performance.now() + after * wholeMs; // the event loop may come to it later: that counts
-    setTimeout(() => controller.abort(reason), after * wholeMs);
+    const afterMs = after * Math.min(...wholeMs);
+    const wantedAt = performance.now() + afterMs; // the event loop may come to it later: that counts
+    setTimeout(() => controller.abort(reason), afterMs);
     await expect(session.evaluate(LONG, { signal: controller.signal })).rejects.toBe(reason);
     latencies.push(performance.now() - wantedAt);
     expect(session.save()).toEqual(saved); // as it was before the call
   }
   // A micro-batch is half of the whole: it stopped within one.
-  expect(latencies.toSorted((a, b) => a - b)[2]!).toBeLessThan(wholeMs / 8);
+  expect(latencies.toSorted((a, b) => a - b)[2]!).toBeLessThan(Math.max(...wholeMs) / 8);
   const row = digest(await session.evaluate([4, 5]));
   using fresh = model.createSession();
   await fresh.evaluate([1, 2, 3]);
