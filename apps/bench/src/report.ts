@@ -56,7 +56,7 @@ export interface RatioRow {
 
 export function noiseOf(limits: readonly LimitsRow[]): number {
   const spread = ({ p10, p90, median }: Summary): number => (p90 - p10) / median;
-  return Math.max(...limits.flatMap(({ readMs, int8Ms }) => [spread(readMs), spread(int8Ms)]));
+  return Math.max(...limits.flatMap(({ readMs, readPagesMs, int8Ms }) => [readMs, readPagesMs, int8Ms].map(spread)));
 }
 
 /** What `--json` prints. */

@@ -128,7 +128,7 @@ function widenScaled(matrix: usize, rows: i32, width: i32, rowStride: i32, out: 
   for (let row = 0; row < rows; row++) {
     let from = matrix + ((<usize>row * rowStride) << 1);
     for (const end = out + (<usize>width << 2); out < end; from += 16, out += 32) {
-      // Not by two load16x4_s, which the revectorizer of Node 24 joins to something else.
+      // Not by two load16x4_s, which the revectorizer of Node 24 joins to one load from the second's address.
       const bits = v128.load(from);
       v128.store(out, v128.and(i32x4.shl(i32x4.extend_low_i16x8_s(bits), 13), mask));
       v128.store(out, v128.and(i32x4.shl(i32x4.extend_high_i16x8_s(bits), 13), mask), 16);

@@ -1,6 +1,6 @@
-/** Root-mean-square normalization: see `rmsNorm` in src/contract.ts. */
 import { promoteHigh } from './lanes';
 
+/** Root-mean-square normalization: see `rmsNorm` in src/contract.ts. */
 export function rmsNorm(
   x: usize, weight: usize, rowBegin: i32, rowEnd: i32, width: i32, epsilon: f32, out: usize, normalized: usize,
 ): void {
