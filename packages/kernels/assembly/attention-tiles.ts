@@ -251,13 +251,14 @@ function demote4(low: v128, high: v128): v128 {
 /**
  * Plain dot products of rows with lines: scores of keys, or of one row, which rounds its probabilities, sums of values.
  *
+ * @param seen - the lines that the first row wants; each other row may want one more. Other results may be left out.
  * @param lines - f32 [count, width] of f16 values; count and width multiples of 4
  * @param rows - f32 [rowCount, width] of f16 values
  * @param out - f32 [rowCount, count]; outStride in bytes
  * @param sums - 256 bytes, and 512 for each row, whose number is rounded up to a multiple of 4
  */
 export function plainTile(
-  lines: usize, count: i32, rows: usize, rowCount: i32, width: i32, lanes: i32, out: usize, outStride: usize, sums: usize,
+  lines: usize, count: i32, seen: i32, rows: usize, rowCount: i32, width: i32, lanes: i32, out: usize, outStride: usize, sums: usize,
 ): void {
   const stride = <usize>width << 2;
   const full = <usize>(width & (lanes == 16 ? ~63 : ~31)) << 2;
@@ -271,7 +272,8 @@ export function plainTile(
     }
   }
   for (let first = 0; first < count; first += 4, lines += 4 * stride, out += 16) {
-    for (let r = 0; r < rowCount; r += 2) {
+    const unwanted = max(0, first - seen); // no row before this one wants any of the four
+    for (let r = (unwanted + 1) & ~1; r < rowCount; r += 2) {
       const s = min(r + 1, rowCount - 1); // of an odd number, the last row is done twice
       const p = rows + <usize>r * stride, q = rows + <usize>s * stride;
       let line = lines;
@@ -285,54 +287,97 @@ export function plainTile(
       v128.store(other, finish4(sums + 128, lanes == 8));
     }
     if (full == stride) continue;
-    for (let r = 0; r < rowCount; r += 4) {
+    for (let r = unwanted & ~3; r < rowCount; r += 4) {
       const to = out + <usize>r * outStride;
       addColumns(lines, stride, full, stride, tails + (<usize>r << 9), min(4, rowCount - r), to, outStride);
     }
   }
 }
 
-// The small matrix product's dot product (f16-matmul.ts): one accumulator of `lanes`, fused. Two rows share a line's loads.
+// The small matrix product's dot product (f16-matmul.ts): one accumulator of `lanes`, fused. Two lines share two rows' loads:
+// what the first row leaves goes to `out` and 32 bytes on, the second row's to 128 bytes further.
 
 // @ts-ignore: decorator
 @inline
-function fusedSums8(line: usize, bytes: usize, p: usize, q: usize, out: usize): void {
+function fusedSums8(line: usize, stride: usize, bytes: usize, p: usize, q: usize, out: usize): void {
   let a0 = f32x4.splat(0), a1 = f32x4.splat(0), b0 = f32x4.splat(0), b1 = f32x4.splat(0);
-  for (const end = line + bytes; line < end; line += 32, p += 32, q += 32) {
-    const v0 = v128.load(line), v1 = v128.load(line, 16);
-    a0 = fma4(v0, v128.load(p), a0);
-    a1 = fma4(v1, v128.load(p, 16), a1);
-    b0 = fma4(v0, v128.load(q), b0);
-    b1 = fma4(v1, v128.load(q, 16), b1);
+  let A0 = f32x4.splat(0), A1 = f32x4.splat(0), B0 = f32x4.splat(0), B1 = f32x4.splat(0);
+  for (let next = line + stride, end = line + bytes; line < end; line += 32, next += 32, p += 32, q += 32) {
+    const v = v128.load(line), w = v128.load(line, 16), x = v128.load(next), y = v128.load(next, 16);
+    let r = v128.load(p), s = v128.load(p, 16);
+    a0 = fma4(v, r, a0);
+    a1 = fma4(w, s, a1);
+    b0 = fma4(x, r, b0);
+    b1 = fma4(y, s, b1);
+    r = v128.load(q);
+    s = v128.load(q, 16);
+    A0 = fma4(v, r, A0);
+    A1 = fma4(w, s, A1);
+    B0 = fma4(x, r, B0);
+    B1 = fma4(y, s, B1);
   }
   v128.store(out, a0);
   v128.store(out, a1, 16);
-  v128.store(out, b0, 128);
-  v128.store(out, b1, 144);
+  v128.store(out, b0, 32);
+  v128.store(out, b1, 48);
+  v128.store(out, A0, 128);
+  v128.store(out, A1, 144);
+  v128.store(out, B0, 160);
+  v128.store(out, B1, 176);
 }
 
 // @ts-ignore: decorator
 @inline
-function fusedSums16(line: usize, bytes: usize, p: usize, q: usize, out: usize): void {
+function fusedSums16(line: usize, stride: usize, bytes: usize, p: usize, q: usize, out: usize): void {
   let a0 = f32x4.splat(0), a1 = f32x4.splat(0), a2 = f32x4.splat(0), a3 = f32x4.splat(0);
   let b0 = f32x4.splat(0), b1 = f32x4.splat(0), b2 = f32x4.splat(0), b3 = f32x4.splat(0);
-  for (const end = line + bytes; line < end; line += 64, p += 64, q += 64) {
-    let v = v128.load(line), w = v128.load(line, 16);
-    a0 = fma4(v, v128.load(p), a0);
-    a1 = fma4(w, v128.load(p, 16), a1);
-    b0 = fma4(v, v128.load(q), b0);
-    b1 = fma4(w, v128.load(q, 16), b1);
+  let A0 = f32x4.splat(0), A1 = f32x4.splat(0), A2 = f32x4.splat(0), A3 = f32x4.splat(0);
+  let B0 = f32x4.splat(0), B1 = f32x4.splat(0), B2 = f32x4.splat(0), B3 = f32x4.splat(0);
+  for (let next = line + stride, end = line + bytes; line < end; line += 64, next += 64, p += 64, q += 64) {
+    let v = v128.load(line), w = v128.load(line, 16), x = v128.load(next), y = v128.load(next, 16);
+    let r = v128.load(p), s = v128.load(p, 16);
+    a0 = fma4(v, r, a0);
+    a1 = fma4(w, s, a1);
+    b0 = fma4(x, r, b0);
+    b1 = fma4(y, s, b1);
+    r = v128.load(q);
+    s = v128.load(q, 16);
+    A0 = fma4(v, r, A0);
+    A1 = fma4(w, s, A1);
+    B0 = fma4(x, r, B0);
+    B1 = fma4(y, s, B1);
     v = v128.load(line, 32);
     w = v128.load(line, 48);
-    a2 = fma4(v, v128.load(p, 32), a2);
-    a3 = fma4(w, v128.load(p, 48), a3);
-    b2 = fma4(v, v128.load(q, 32), b2);
-    b3 = fma4(w, v128.load(q, 48), b3);
+    x = v128.load(next, 32);
+    y = v128.load(next, 48);
+    r = v128.load(p, 32);
+    s = v128.load(p, 48);
+    a2 = fma4(v, r, a2);
+    a3 = fma4(w, s, a3);
+    b2 = fma4(x, r, b2);
+    b3 = fma4(y, s, b3);
+    r = v128.load(q, 32);
+    s = v128.load(q, 48);
+    A2 = fma4(v, r, A2);
+    A3 = fma4(w, s, A3);
+    B2 = fma4(x, r, B2);
+    B3 = fma4(y, s, B3);
   }
   v128.store(out, f32x4.add(a0, a2));
   v128.store(out, f32x4.add(a1, a3), 16);
-  v128.store(out, f32x4.add(b0, b2), 128);
-  v128.store(out, f32x4.add(b1, b3), 144);
+  v128.store(out, f32x4.add(b0, b2), 32);
+  v128.store(out, f32x4.add(b1, b3), 48);
+  v128.store(out, f32x4.add(A0, A2), 128);
+  v128.store(out, f32x4.add(A1, A3), 144);
+  v128.store(out, f32x4.add(B0, B2), 160);
+  v128.store(out, f32x4.add(B1, B3), 176);
+}
+
+/** For how many cells a row that sees `visible` has probabilities: the others' are 0, of which nothing comes. */
+// @ts-ignore: decorator
+@inline
+export function cellsFor(visible: i32, cells: i32, lanes: i32): i32 {
+  return min(cells, (visible + lanes - 1) & -lanes);
 }
 
 /** An output of {@link sumValuesTile} over all cells. */
@@ -342,32 +387,34 @@ function sumAllCells(line: usize, p: usize, seen: i32, cells: i32, lanes: i32, o
 }
 
 /**
- * Sums of values weighted by the probabilities of `rows` rows: the small matrix product of {@link blasRow}, without the
- * cells from `seen` on, whose probabilities are 0.
+ * Sums of values weighted by the probabilities of `rows` rows: the small matrix product of {@link blasRow}, without cells
+ * whose probabilities are 0.
  *
  * That leaves every bit as it is: a product of 0 and a finite value is 0 or -0, and adding either changes no sum but -0
  * (to 0). Only an output that is 0 itself can come from such a sum; it is computed again over all cells.
  *
- * @param values - f32 [headDim, cells], finite from `seen` on; headDim a multiple of 4, cells and seen of 32. valuesStride in
+ * @param values - f32 [headDim, cells], finite where they are left out; headDim a multiple of 4, cells of 32. valuesStride in
  *   bytes
- * @param probabilities - f32 [rows, cells]; those from `seen` on may be overwritten by 0
+ * @param visible - how many cells the first row sees; each other row sees one more than the one before
+ * @param probabilities - f32 [rows, cells]; of two rows that begin with an even one, those from {@link cellsFor} the second on
+ *   may be overwritten by 0
  * @param out - f32 [rows, headDim]; outStride in bytes
  * @param sums - 256 bytes
  */
 export function sumValuesTile(
-  values: usize, valuesStride: usize, cells: i32, seen: i32, headDim: i32, probabilities: usize, rows: i32, lanes: i32,
+  values: usize, valuesStride: usize, cells: i32, visible: i32, headDim: i32, probabilities: usize, rows: i32, lanes: i32,
   out: usize, outStride: usize, sums: usize,
 ): void {
-  const stride = <usize>cells << 2, bytes = <usize>seen << 2;
+  const stride = <usize>cells << 2;
   for (let d = 0; d < headDim; d += 4, values += 4 * valuesStride, out += 16) {
     let p = probabilities, to = out;
     for (let row = 0; row < rows; row += 2, p += 2 * stride, to += 2 * outStride) {
       const q = row + 1 < rows ? p + stride : p;
-      let line = values;
-      if (lanes == 16) {
-        for (let s = sums, end = sums + 128; s < end; s += 32, line += valuesStride) fusedSums16(line, bytes, p, q, s);
-      } else {
-        for (let s = sums, end = sums + 128; s < end; s += 32, line += valuesStride) fusedSums8(line, bytes, p, q, s);
+      const seen = cellsFor(visible + row + 1, cells, lanes), bytes = <usize>seen << 2;
+      for (let i: usize = 0; i < 4; i += 2) {
+        const line = values + i * valuesStride, at = sums + (i << 5);
+        if (lanes == 16) fusedSums16(line, valuesStride, bytes, p, q, at);
+        else fusedSums8(line, valuesStride, bytes, p, q, at);
       }
       const a = finish4(sums, false), b = finish4(sums + 128, false);
       const zero = f32x4.splat(0);

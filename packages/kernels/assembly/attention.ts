@@ -1,6 +1,6 @@
 // Causal attention over an f16 key/value cache: see `storeKeysValues` and `attention` in src/contract.ts.
-import { exp4 } from './exp';
-import { plainTile, sumValuesTile } from './attention-tiles';
+import { exp4, expNear16, expNear8 } from './exp';
+import { cellsFor, plainTile, sumValuesTile } from './attention-tiles';
 import { blasRow, roundToF16, widenF16 } from './f16-matmul';
 import { F16_SCALE, halve4, narrowF16x4, roundToF16x4, SCALED_F16, storeF16x4 } from './lanes';
 import { touch, touchRows } from './touch';
@@ -38,58 +38,97 @@ export function storeKeysValues(
   }
 }
 
-/** kq [cells] -> probabilities [cells]; cells from `visible` on are masked. `cells` is a multiple of 32. */
+/** kq [cells] -> probabilities [cells]; cells from `visible` on are masked. `cells` is a multiple of `lanes`. */
 export function softmax(kq: usize, cells: i32, visible: i32, scale: f32, lanes: i32, out: usize): void {
   const bytes = <usize>cells << 2;
   const end = out + bytes;
   const masked = f32x4.splat(-Infinity);
   const scales = f32x4.splat(scale);
   let largest = masked, largestNext = masked;
+  let smallest = f32x4.splat(Infinity), smallestNext = smallest;
+  let sum = f32x4.splat(0), sumNext = sum; // not finite if one is not
   const visibleBytes = <usize>(min(visible, cells) & ~7) << 2;
   let i: usize = 0;
-  for (; i < visibleBytes; i += 32) {
-    const score = f32x4.mul(v128.load(kq + i), scales), next = f32x4.mul(v128.load(kq + i, 16), scales);
+  for (let p = kq, to = out; i < visibleBytes; i += 32, p += 32, to += 32) {
+    const score = f32x4.mul(v128.load(p), scales), next = f32x4.mul(v128.load(p, 16), scales);
     largest = f32x4.pmax(largest, score);
     largestNext = f32x4.pmax(largestNext, next);
-    v128.store(out + i, score);
-    v128.store(out + i, next, 16);
+    smallest = f32x4.pmin(smallest, score);
+    smallestNext = f32x4.pmin(smallestNext, next);
+    sum = f32x4.add(sum, score);
+    sumNext = f32x4.add(sumNext, next);
+    v128.store(to, score);
+    v128.store(to, next, 16);
   }
   for (let left = visible & 7; i < bytes; i += 16, left -= 4) {
     let score = masked;
     if (left > 0) {
       const mask = i32x4.gt_s(i32x4.splat(left), i32x4(0, 1, 2, 3));
-      score = v128.bitselect(f32x4.mul(v128.load(kq + i), scales), masked, mask);
+      const seen = f32x4.mul(v128.load(kq + i), scales);
+      score = v128.bitselect(seen, masked, mask);
       largest = f32x4.pmax(largest, score);
+      smallest = f32x4.pmin(smallest, v128.bitselect(seen, f32x4.splat(Infinity), mask));
+      sum = f32x4.add(sum, v128.and(seen, mask));
     }
     v128.store(out + i, score);
   }
-  largest = f32x4.pmax(largest, largestNext);
+  const highest = f32x4.pmax(largest, largestNext), lowest = f32x4.pmin(smallest, smallestNext);
   // NaN is left out, as it makes every probability NaN by itself.
-  const m = f32x4.splat(max(
-    max(f32x4.extract_lane(largest, 0), f32x4.extract_lane(largest, 1)),
-    max(f32x4.extract_lane(largest, 2), f32x4.extract_lane(largest, 3)),
-  ));
-  let total: f64 = 0; // of f32 sums of `lanes` neighbours, each by halving
-  if (lanes == 16) {
-    for (let p = out; p < end; p += 64) {
-      const a = exp4(f32x4.sub(v128.load(p), m), 16), b = exp4(f32x4.sub(v128.load(p, 16), m), 16);
-      const c = exp4(f32x4.sub(v128.load(p, 32), m), 16), d = exp4(f32x4.sub(v128.load(p, 48), m), 16);
-      v128.store(p, a);
-      v128.store(p, b, 16);
-      v128.store(p, c, 32);
-      v128.store(p, d, 48);
-      total += <f64>halve4(f32x4.add(f32x4.add(a, c), f32x4.add(b, d)));
+  const m = max(
+    max(f32x4.extract_lane(highest, 0), f32x4.extract_lane(highest, 1)),
+    max(f32x4.extract_lane(highest, 2), f32x4.extract_lane(highest, 3)),
+  );
+  const least = min(
+    min(f32x4.extract_lane(lowest, 0), f32x4.extract_lane(lowest, 1)),
+    min(f32x4.extract_lane(lowest, 2), f32x4.extract_lane(lowest, 3)),
+  );
+  const finite = abs(halve4(f32x4.add(sum, sumNext))) < Infinity;
+  const total = exponentials(out, end, m, finite && m - least <= 64, lanes);
+  const inverse = f32x4.splat(<f32>(1.0 / total));
+  for (let p = out; p < end; p += 32) {
+    const a = f32x4.mul(v128.load(p), inverse), b = f32x4.mul(v128.load(p, 16), inverse);
+    v128.store(p, a);
+    v128.store(p, b, 16);
+  }
+}
+
+/**
+ * The scores from `from` to `end` become e^(score - m).
+ *
+ * @param near - whether all but -inf are at most 64 from m
+ * @returns their sum: f64 of f32 sums of `lanes` neighbours, each by halving
+ */
+function exponentials(from: usize, end: usize, m: f32, near: bool, lanes: i32): f64 {
+  const ms = f32x4.splat(m), masked = f32x4.splat(-Infinity);
+  if (!near) {
+    for (let p = from; p < end; p += 16) v128.store(p, exp4(f32x4.sub(v128.load(p), ms), lanes));
+  } else if (lanes == 16) {
+    for (let p = from; p < end; p += 32) {
+      const a = v128.load(p), b = v128.load(p, 16);
+      const expA = v128.and(expNear16(f32x4.sub(a, ms)), f32x4.gt(a, masked));
+      const expB = v128.and(expNear16(f32x4.sub(b, ms)), f32x4.gt(b, masked));
+      v128.store(p, expA);
+      v128.store(p, expB, 16);
     }
   } else {
-    for (let p = out; p < end; p += 32) {
-      const a = exp4(f32x4.sub(v128.load(p), m), 8), b = exp4(f32x4.sub(v128.load(p, 16), m), 8);
-      v128.store(p, a);
-      v128.store(p, b, 16);
-      total += <f64>halve4(f32x4.add(a, b));
+    for (let p = from; p < end; p += 32) {
+      const a = v128.load(p), b = v128.load(p, 16);
+      const expA = v128.and(expNear8(f32x4.sub(a, ms)), f32x4.gt(a, masked));
+      const expB = v128.and(expNear8(f32x4.sub(b, ms)), f32x4.gt(b, masked));
+      v128.store(p, expA);
+      v128.store(p, expB, 16);
     }
   }
-  const inverse = f32x4.splat(<f32>(1.0 / total));
-  for (let p = out; p < end; p += 16) v128.store(p, f32x4.mul(v128.load(p), inverse));
+  let total: f64 = 0;
+  if (lanes == 16) {
+    for (let p = from; p < end; p += 64) {
+      const ac = f32x4.add(v128.load(p), v128.load(p, 32)), bd = f32x4.add(v128.load(p, 16), v128.load(p, 48));
+      total += <f64>halve4(f32x4.add(ac, bd));
+    }
+  } else {
+    for (let p = from; p < end; p += 32) total += <f64>halve4(f32x4.add(v128.load(p), v128.load(p, 16)));
+  }
+  return total;
 }
 
 /** f16 [rows, width] of a matrix with `rowStride` columns -> f32 [rows, width]. */
@@ -161,7 +200,7 @@ function attendOneRow(
   roundScaled(query, heads * headDim, queries);
   for (let cell = 0; cell < cells; cell += 32) {
     widenScaled(keys + ((<usize>cell * headDim) << 1), 1, 32 * headDim, 0, block);
-    plainTile(block, 32, queries, heads, headDim, lanes, kq + (<usize>cell << 2), cellsBytes, sums);
+    plainTile(block, 32, 32, queries, heads, headDim, lanes, kq + (<usize>cell << 2), cellsBytes, sums);
   }
   for (let h: usize = 0; h < <usize>heads; h++) {
     softmax(kq + h * cellsBytes, cells, visible, scale, lanes, tile + h * cellsBytes);
@@ -170,7 +209,7 @@ function attendOneRow(
   roundScaled(tile, heads * cells, tile);
   for (let d = 0; d < headDim; d += 4) {
     widenScaled(values + ((<usize>d * cacheCells) << 1), 4, cells, cacheCells, block);
-    plainTile(block, 4, tile, heads, cells, lanes, out + (<usize>d << 2), headBytes, sums);
+    plainTile(block, 4, 4, tile, heads, cells, lanes, out + (<usize>d << 2), headBytes, sums);
   }
 }
 
@@ -220,30 +259,30 @@ export function attention(
     for (let row = 0; row < count; row += TILE_ROWS) {
       const rows = min(TILE_ROWS, count - row);
       const rowTap = tap + <usize>row * cellsBytes;
-      // Cells that no row of the tile sees are left out, unless somebody looks at them or 0 times a value is not 0.
-      const seen = scores || probabilities || !finite ? cells : min(cells, (position + row + rows + 31) & ~31);
+      // Cells that a row does not see are left out, unless somebody looks at them or 0 times a value is not 0.
+      const visible = position + row + 1, seen = scores || probabilities || !finite ? cells : visible;
       const kq = scores ? scores + rowTap : tile;
       let query = headQ + <usize>row * rowBytes;
       if (heads == 1 && count > 1) {
         // The one case in which the reference does not round q to f16 (numerics, section 5.3, "one query head").
         for (let r = 0; r < rows; r++, query += rowBytes) {
-          for (let cell: usize = 0; cell < <usize>seen; cell++) {
+          for (let cell: usize = 0; cell < <usize>min(seen + r, cells); cell++) {
             blasRow(keys + cell * headBytes, query, 0, headDim, 1, kq + <usize>r * cellsBytes + (cell << 2), 0, lanes);
           }
         }
       } else {
         for (let r = 0; r < rows; r++, query += rowBytes) roundToF16(query, headDim, queries + <usize>r * headBytes);
-        plainTile(keys, seen, queries, rows, headDim, lanes, kq, cellsBytes, sums);
+        plainTile(keys, min((seen + rows + 2) & ~3, cells), seen, queries, rows, headDim, lanes, kq, cellsBytes, sums);
       }
       for (let r = 0; r < rows; r++) {
         const line = <usize>r * cellsBytes;
-        softmax(kq + line, seen, position + row + r + 1, scale, lanes, tile + line);
+        softmax(kq + line, cellsFor(seen + (r | 1), cells, lanes), visible + r, scale, lanes, tile + line);
       }
       if (probabilities) memory.copy(probabilities + rowTap, tile, <usize>rows * cellsBytes);
       const target = headOut + <usize>row * rowBytes;
       if (count == 1) {
         roundToF16(tile, cells, tile);
-        plainTile(values, headDim, tile, 1, cells, lanes, target, 0, sums);
+        plainTile(values, headDim, headDim, tile, 1, cells, lanes, target, 0, sums);
       } else sumValuesTile(values, cellsBytes, cells, seen, headDim, tile, rows, lanes, target, rowBytes, sums);
     }
   }

@@ -25,13 +25,23 @@ const TAKEN: usize = 256; // rows of this step's matrix that threads have taken
 
 /**
  * For how many looks a thread waits before it sleeps. To sleep and be woken costs as much as several of the small operations
- * between two products, so where every thread has a core, it pays to look for longer than shares of a product differ: some
- * hundred microseconds. Where threads wait for each other's core, each look delays what is waited for.
+ * between two products, so where every thread has a core, it pays to look for longer than shares of a product differ, and for
+ * longer than another takes to wake up: some hundred microseconds. Where threads wait for each other's core, each look delays
+ * what is waited for.
  */
 const MOST_LOOKS_AWAKE: i32 = 200_000;
 const FEWEST_LOOKS_AWAKE: i32 = 4_000;
 /** Between the two: this thread learns it from how its waits end. */
 let looksAwake = MOST_LOOKS_AWAKE;
+
+/**
+ * Two threads that look but shortly can wait for each other's waking up at every barrier, and learn nothing else. So after
+ * some waits that ended in sleep a thread tries a long look again; as long as that does not help, ever more rarely.
+ */
+const FEWEST_SLEEPS: i32 = 4;
+const MOST_SLEEPS: i32 = 64;
+let sleepsToTry = FEWEST_SLEEPS;
+let sleeps: i32 = 0;
 
 /**
  * A thread that does not arrive for a minute is lost: a share of one kernel call takes far less, the longest (attention
@@ -48,9 +58,15 @@ function awaitChange(team: usize, address: usize, old: i32, sleepers: usize, may
   for (let i = 0; i < looksAwake; i++) {
     if (atomic.load<i32>(address) == old) continue;
     looksAwake = min(MOST_LOOKS_AWAKE, 2 * looksAwake);
+    if (i > FEWEST_LOOKS_AWAKE) sleepsToTry = FEWEST_SLEEPS;
     return true;
   }
   looksAwake = max(FEWEST_LOOKS_AWAKE, looksAwake >> 2);
+  if (++sleeps >= sleepsToTry) {
+    sleeps = 0;
+    sleepsToTry = min(MOST_SLEEPS, 2 * sleepsToTry);
+    looksAwake = MOST_LOOKS_AWAKE;
+  }
   let waits: i64 = 0;
   const most = maySleep ? MOST_WAITS : MOST_LOOKS;
   atomic.add<i32>(sleepers, 1);

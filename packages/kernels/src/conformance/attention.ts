@@ -29,12 +29,14 @@ export function attentionCases(seed: number): ConformanceCase[] {
     { heads: 6, kvHeads: 1, headDim: 128, position: 70, count: 1 }, // cells and columns beyond the full ones
     { heads: 14, kvHeads: 2, headDim: 80, position: 90, count: 1 },
     { heads: 2, kvHeads: 1, headDim: 64, position: 5, count: 30 }, // tiles that do not see all cells
+    { heads: 2, kvHeads: 1, headDim: 80, position: 37, count: 11 },
   ];
   for (const lanes of LANES) {
     for (const { heads, kvHeads, headDim, position, count } of shapes) {
       for (const { gain, name, special, specialKey } of [
         { gain: 1, name: '' },
         { gain: 30, name: ', peaked' },
+        { gain: 300, name: ', scores far apart' },
         { gain: 1, name: ', values of one column 0', special: 0 },
         { gain: 1, name: ', last value infinite', special: 0x7c00 },
         { gain: 1, name: ', a key infinite', specialKey: 0x7c00 },
