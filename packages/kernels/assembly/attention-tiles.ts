@@ -251,14 +251,16 @@ function demote4(low: v128, high: v128): v128 {
 /**
  * Plain dot products of rows with lines: scores of keys, or of one row, which rounds its probabilities, sums of values.
  *
- * @param seen - the lines that the first row wants; each other row may want one more. Other results may be left out.
  * @param lines - f32 [count, width] of f16 values; count and width multiples of 4
+ * @param seen - how many lines the first row wants; each other row wants one more than the one before. Other results may be
+ *   left out
  * @param rows - f32 [rowCount, width] of f16 values
  * @param out - f32 [rowCount, count]; outStride in bytes
  * @param sums - 256 bytes, and 512 for each row, whose number is rounded up to a multiple of 4
  */
 export function plainTile(
-  lines: usize, count: i32, seen: i32, rows: usize, rowCount: i32, width: i32, lanes: i32, out: usize, outStride: usize, sums: usize,
+  lines: usize, count: i32, seen: i32, rows: usize, rowCount: i32, width: i32, lanes: i32, out: usize, outStride: usize,
+  sums: usize,
 ): void {
   const stride = <usize>width << 2;
   const full = <usize>(width & (lanes == 16 ? ~63 : ~31)) << 2;
@@ -373,7 +375,7 @@ function fusedSums16(line: usize, stride: usize, bytes: usize, p: usize, q: usiz
   v128.store(out, f32x4.add(B1, B3), 176);
 }
 
-/** For how many cells a row that sees `visible` has probabilities: the others' are 0, of which nothing comes. */
+/** How many cells' probabilities a row that sees `visible` needs: the others are 0, of which nothing comes. */
 // @ts-ignore: decorator
 @inline
 export function cellsFor(visible: i32, cells: i32, lanes: i32): i32 {

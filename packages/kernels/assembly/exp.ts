@@ -31,8 +31,8 @@ function polynomial(b: v128, u: v128): v128 {
   );
 }
 
-// From -64 to 64 no result needs care, nor a scale two factors. Two functions, as a branch on `lanes` would stay in loops, where
-// the revectorizer joins nothing across it.
+// From -64 to 64 no result needs care, nor 2^n two factors. Two functions, as a branch on `lanes` would stay in the loop that
+// one is inlined into, and the revectorizer joins nothing across branches.
 
 /** {@link exp4} of four f32 from -64 to 64, `lanes` 16. */
 // @ts-ignore: decorator
@@ -43,7 +43,7 @@ export function expNear16(x: v128): v128 {
   const b = remainder(x, f32x4.sub(shifted, shift));
   const u = f32x4.mul(b, b);
   const value = fma4(polynomial(b, u), u, fma4(f32x4.splat(0.9999994039535522), b, f32x4.splat(1)));
-  return i32x4.add(value, i32x4.shl(shifted, 23)); // times 2^n, exactly: n, of all bits those that are left, on the exponent
+  return i32x4.add(value, i32x4.shl(shifted, 23)); // times 2^n, exactly: n is all that the shift leaves
 }
 
 /** {@link exp4} of four f32 from -64 to 64, `lanes` 8. */

@@ -1,5 +1,6 @@
 // The thread team: every thread runs the same program of kernel calls, each on rows of its own or, of a matrix, also on some
-// that were left for whoever is free, with a barrier after every call. See src/team.ts, which writes programs, for the table of operations; a word is an i32 or an f32.
+// that were left for whoever is free, with a barrier after every call. See src/team.ts, which writes programs, for the table
+// of operations; a word is an i32 or an f32.
 import {
   add, addToRows, attention, attentionF32, bf16Gemm, f16Gemm, f16Gemv, f16GemvUnscreened, f32Gemm, f32Gemv,
   i2sGemm, i2sGemmI16, i2sGemmWide, i2sGemv, i2sGemvI16, i2sGemvWide, multiplyBy, packScreen, q4_0Gemm, q6KGemm,
