@@ -1,8 +1,9 @@
 // Runs the conformance suite of the kernels in the Node that runs this, in every variant and with 1, 2 and 3 threads; with the
 // argument `revectorize`, that of the relaxed ones with 1 and 2 threads under V8's revectorizer, a flag of the whole process, and
 // with the ternary products that are made for it, whether or not they are the faster ones here.
-// Writes one line of JSON: the version of Node, and how many values were compared in each. Throws at the first difference.
-import { KERNEL_VARIANTS, loadKernels, type WasmKernels } from '@bittern/kernels';
+// Writes one line of JSON: the version of Node, the flags that were set for its V8, and how many values were compared in each.
+// Throws at the first difference.
+import { KERNEL_VARIANTS, loadKernels, v8FlagsSet, type WasmKernels } from '@bittern/kernels';
 import { conformanceCases, type KernelsUnderTest } from '@bittern/kernels/conformance';
 
 const revectorize = process.argv[2] === 'revectorize';
@@ -17,7 +18,7 @@ for (const variant of revectorize ? (['relaxed'] as const) : KERNEL_VARIANTS) {
     compared[`${variant}, ${threads}`] = values;
   }
 }
-process.stdout.write(`${JSON.stringify({ version: process.version, compared })}\n`);
+process.stdout.write(`${JSON.stringify({ version: process.version, flags: v8FlagsSet(), compared })}\n`);
 
 function withWideProducts(kernels: WasmKernels): KernelsUnderTest {
   type WideProducts = { readonly [P in 'i2sGemv' | 'i2sGemm' as `${P}Wide`]: WasmKernels[P] };

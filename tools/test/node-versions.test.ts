@@ -11,8 +11,17 @@ const SCRIPT = fileURLToPath(new URL('../src/run-conformance.ts', import.meta.ur
 describe.runIf(process.platform === 'linux' && process.arch === 'x64').concurrent('conformance of the kernels', () => {
   const run = async (major: number, flags: readonly string[], ...args: readonly string[]) => {
     const { stdout } = await promisify(execFile)(nodeVersions().get(major)!, [...flags, SCRIPT, ...args]);
-    const { version, compared } = JSON.parse(stdout) as { version: string; compared: Record<string, number> };
+    const {
+      version,
+      flags: set,
+      compared,
+    } = JSON.parse(stdout) as {
+      version: string;
+      flags: readonly string[];
+      compared: Record<string, number>;
+    };
     expect(version).toMatch(new RegExp(`^v${major}\\.`));
+    expect(set).toEqual(args.includes('revectorize') ? ['--experimental-wasm-revectorize'] : []);
     // Every variant and number of threads compared the same, many, values.
     expect(new Set(Object.values(compared)).size).toBe(1);
     expect(Object.values(compared)[0]).toBeGreaterThan(10_000_000);

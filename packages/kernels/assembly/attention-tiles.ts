@@ -253,7 +253,7 @@ function demote4(low: v128, high: v128): v128 {
  *
  * @param lines - f32 [count, width] of f16 values; count and width multiples of 4
  * @param seen - how many lines the first row wants; each other row wants one more than the one before. Other results may be
- *   left out
+ *   left out; if `count` or more, none are
  * @param rows - f32 [rowCount, width] of f16 values
  * @param out - f32 [rowCount, count]; outStride in bytes
  * @param sums - 256 bytes, and 512 for each row, whose number is rounded up to a multiple of 4
@@ -397,7 +397,8 @@ function sumAllCells(line: usize, p: usize, seen: i32, cells: i32, lanes: i32, o
  *
  * @param values - f32 [headDim, cells], finite where they are left out; headDim a multiple of 4, cells of 32. valuesStride in
  *   bytes
- * @param visible - how many cells the first row sees; each other row sees one more than the one before
+ * @param visible - how many cells the first row sees; each other row sees one more than the one before. If `cells` or more, none
+ *   are left out
  * @param probabilities - f32 [rows, cells]; of two rows that begin with an even one, those from {@link cellsFor} the second on
  *   may be overwritten by 0
  * @param out - f32 [rows, headDim]; outStride in bytes
