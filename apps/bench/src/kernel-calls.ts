@@ -1,4 +1,12 @@
-import { attentionScratchBytes, i2sScratchBytes, type Lanes, type Pointer, type WasmKernels } from '@bittern/kernels';
+import {
+  attentionScratchBytes,
+  i2sScratchBytes,
+  type Lanes,
+  type Pointer,
+  screenRowBytes,
+  screenValuesBytes,
+  type WasmKernels,
+} from '@bittern/kernels';
 import type { LimitName } from './report.ts';
 import { Random } from './random.ts';
 import type { ModelShape } from './synthetic-model.ts';
@@ -141,10 +149,11 @@ export function kernelCalls(kernels: WasmKernels, shape: ModelShape, options: Ke
     );
   }
 
-  // The screened head, whose first pass reads an int8 copy. Bounds go where nobody needs them.
-  const screenWords = memory.allocate(2 * width);
-  const bounds = memory.allocate(3 * 8);
-  const screenedRows = Math.floor(Math.min(vocabSize, streamBytes / width) / 4) * 4;
+  // The screened head, whose first pass reads a copy in six bits a weight. Bounds go where nobody needs them.
+  const rowBytes = screenRowBytes(width);
+  const screenValues = memory.allocate(screenValuesBytes(width));
+  const bounds = memory.allocate(4 * 8);
+  const screenedRows = Math.floor(Math.min(vocabSize, streamBytes / rowBytes) / 4) * 4;
   const [rowScales, rowErrors, lower, upper] = [0, 0, 0, 0].map(() => memory.allocate(4 * screenedRows)) as [
     Pointer,
     Pointer,
@@ -153,19 +162,23 @@ export function kernelCalls(kernels: WasmKernels, shape: ModelShape, options: Ke
   ];
   const heap = memory.allocate(4 * 40);
   const candidates = memory.allocate(4 * 41);
+  // Bounds of which 40 are the largest, and no others candidates
+  const ranked = memory.allocate(4 * screenedRows);
+  memory.f32(ranked, screenedRows).set(Float32Array.from({ length: screenedRows }, (_, row) => (row * Math.SQRT2) % 1));
+  kernels.selectLargest(ranked, screenedRows, 40, heap, candidates);
   kernels.roundToF16(x, width, x);
-  kernels.quantizeForScreen(x, width, screenWords, bounds);
+  kernels.quantizeForScreen(x, width, screenValues, bounds);
   kernels.flush();
   for (const [m, where] of [
     [screenedRows, 'stream'],
-    [Math.floor(Math.min(screenedRows, HOT_BYTES / width) / 4) * 4, 'hot'],
+    [Math.floor(Math.min(screenedRows, HOT_BYTES / rowBytes) / 4) * 4, 'hot'],
   ] as const) {
     const { pointer } = weights;
     calls.push({
       ...(where === 'stream' && { limit: 'read' as const }),
       name: 'screenRows',
       detail: `${m}x${width} ${where}`,
-      bytesPerCall: m * (width + 16) + 2 * width,
+      bytesPerCall: m * (rowBytes + 16) + screenValuesBytes(width),
       operationsPerCall: 2 * m * width,
       call: () =>
         kernels.screenRows(
@@ -175,7 +188,7 @@ export function kernelCalls(kernels: WasmKernels, shape: ModelShape, options: Ke
           width,
           rowScales,
           rowErrors,
-          screenWords,
+          screenValues,
           bounds,
           lower,
           upper,
@@ -187,14 +200,20 @@ export function kernelCalls(kernels: WasmKernels, shape: ModelShape, options: Ke
     {
       name: 'quantizeForScreen',
       detail: `1x${width}`,
-      bytesPerCall: 6 * width,
-      call: () => kernels.quantizeForScreen(x, width, screenWords, bounds),
+      bytesPerCall: 4 * width + screenValuesBytes(width),
+      call: () => kernels.quantizeForScreen(x, width, screenValues, bounds),
+    },
+    {
+      name: 'selectLargest',
+      detail: `40 of ${screenedRows}`,
+      bytesPerCall: 4 * screenedRows,
+      call: () => kernels.selectLargest(ranked, screenedRows, 40, heap, candidates),
     },
     {
       name: 'selectCandidates',
       detail: `40 of ${screenedRows}`,
-      bytesPerCall: 8 * screenedRows,
-      call: () => kernels.selectCandidates(lower, upper, screenedRows, 40, 40, heap, candidates),
+      bytesPerCall: 4 * screenedRows,
+      call: () => kernels.selectCandidates(heap, 40, ranked, screenedRows, 40, candidates),
     },
   );
 

@@ -1,4 +1,5 @@
 import { type HeadKind, loadModel, type Model } from '@bittern/engine';
+import { screenRowBytes } from '@bittern/kernels';
 import type { GgufTensor } from '@bittern/gguf-parser';
 import { openFile } from '@bittern/gguf-parser/node';
 import { UsageError } from './errors.ts';
@@ -47,11 +48,11 @@ export function promptIds(count: number, { config }: Model): number[] {
 
 /**
  * Bytes that one decode step has to read: each weight, and the keys and values of `position` tokens before it. Of the
- * screened head it is the int8 copy, without the few rows that are computed exactly.
+ * screened head it is the copy in six bits a weight, without the few rows that are computed exactly.
  */
 export function streamedBytes(model: Model, position: number, head: HeadKind): number {
   const { blockCount, headCountKv, headDim, vocabSize, embeddingLength } = model.config;
-  const screened = head === 'screened' ? vocabSize * (embeddingLength + 8 - 2 * embeddingLength) : 0;
+  const screened = head === 'screened' ? vocabSize * (screenRowBytes(embeddingLength) + 8 - 2 * embeddingLength) : 0;
   const weights = usedTensors(model).reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   const keysAndValues = 2 * 2 * blockCount * headCountKv * headDim;
   return weights + screened + keysAndValues * (position + 1);

@@ -1,4 +1,11 @@
-import type { KernelMemory, Lanes, Pointer, WasmKernels } from '@bittern/kernels';
+import {
+  type KernelMemory,
+  type Lanes,
+  type Pointer,
+  screenRowBytes,
+  screenValuesBytes,
+  type WasmKernels,
+} from '@bittern/kernels';
 import type { ModelConfig } from './config.ts';
 import { indicesOfLargest, type TopLogits } from './top-logits.ts';
 import type { Matrix } from './weights.ts';
@@ -8,16 +15,16 @@ export type HeadKind = 'exact' | 'screened';
 
 export const HEAD_KINDS: readonly HeadKind[] = ['exact', 'screened'];
 
-/** The int8 copy of the head that the kernels screen with (`packScreen` there). Rows are padded to a multiple of 4. */
+/** The copy of the head in six bits a weight that the kernels screen with (`packScreen` there). Rows are padded to a multiple of 4. */
 export interface ScreenWeights {
-  readonly codes: Pointer; // int8 [rows, embeddingLength]
+  readonly codes: Pointer; // uint8 [rows, screenRowBytes(embeddingLength)]
   readonly scales: Pointer; // f32 [rows]
   readonly errors: Pointer; // f32 [rows]
 }
 
-/** What the copy takes: half of the f16 head, and 8 bytes a row. */
+/** What the copy takes: three eighths of the f16 head, and 8 bytes a row. */
 export function screenBytes(config: ModelConfig): number {
-  return paddedRows(config) * (config.embeddingLength + 8);
+  return paddedRows(config) * (screenRowBytes(config.embeddingLength) + 8);
 }
 
 /** @param output - the head, F16: `checkModel` refuses others */
@@ -25,10 +32,12 @@ export function packScreen(config: ModelConfig, output: Matrix, kernels: WasmKer
   if (output.layout !== 'F16') throw new TypeError(`a head in ${output.layout} was let through by checkModel`);
   const { vocabSize, embeddingLength } = config;
   const rows = paddedRows(config);
-  const codes = kernels.memory.allocate(rows * embeddingLength);
+  kernels.reserveScratch(128);
+  const codes = kernels.memory.allocate(rows * screenRowBytes(embeddingLength));
   const scales = kernels.memory.allocate(4 * rows);
   const errors = kernels.memory.allocate(4 * rows);
-  kernels.packScreen(output.data, 0, vocabSize, embeddingLength, embeddingLength, codes, scales, errors);
+  const { scratch } = kernels;
+  kernels.packScreen(output.data, 0, vocabSize, embeddingLength, embeddingLength, codes, scales, errors, scratch);
   kernels.flush();
   return { codes, scales, errors };
 }
@@ -40,8 +49,8 @@ export function screenedHeadBytes(config: ModelConfig, topK: number): number {
 
 function arrayBytes(config: ModelConfig, topK: number) {
   return {
-    values: 2 * config.embeddingLength,
-    bounds: 3 * 8,
+    values: screenValuesBytes(config.embeddingLength),
+    bounds: 4 * 8,
     lower: 4 * paddedRows(config),
     upper: 4 * paddedRows(config),
     heap: 4 * topK,
@@ -63,11 +72,11 @@ export class ScreenedHead {
   readonly #screen: ScreenWeights;
   readonly #topK: number;
   readonly #capacity: number;
-  readonly #values: Pointer; // int16 [embeddingLength]
-  readonly #bounds: Pointer; // f64 [3]
+  readonly #values: Pointer; // int8 [screenValuesBytes(embeddingLength)]
+  readonly #bounds: Pointer; // f64 [4]
   readonly #lower: Pointer; // f32 [rows]; then the logits that are computed
   readonly #upper: Pointer; // f32 [rows]
-  readonly #heap: Pointer; // f32 [topK]
+  readonly #heap: Pointer; // f32 [topK]; then the first logits that are computed
   readonly #candidates: Pointer; // int32 [1 + capacity]
   readonly #pointers: Pointer[] = [];
 
@@ -87,7 +96,7 @@ export class ScreenedHead {
       this.#upper = this.#allocate(bytes.upper);
       this.#heap = this.#allocate(bytes.heap);
       this.#candidates = this.#allocate(bytes.candidates);
-      kernels.reserveScratch(4 * config.embeddingLength + 128);
+      kernels.reserveScratch(4 * config.embeddingLength + 256);
     } catch (error) {
       this.free();
       throw error;
@@ -103,10 +112,12 @@ export class ScreenedHead {
     const kernels = this.#kernels;
     const { scratch } = kernels;
     const { codes, scales, errors } = this.#screen;
-    const [lower, upper, candidates, out] = [this.#lower, this.#upper, this.#candidates, this.#lower];
+    const [lower, upper, heap, candidates, out] = [this.#lower, this.#upper, this.#heap, this.#candidates, this.#lower];
     kernels.quantizeForScreen(normed, width, this.#values, this.#bounds);
     kernels.screenRows(codes, 0, vocabSize, width, scales, errors, this.#values, this.#bounds, lower, upper, scratch);
-    kernels.selectCandidates(lower, upper, vocabSize, this.#topK, this.#capacity, this.#heap, candidates);
+    kernels.selectLargest(lower, vocabSize, this.#topK, heap, candidates);
+    kernels.rescoreCandidates(this.#output, width, width, normed, candidates, heap, lanes, 0, 1, scratch);
+    kernels.selectCandidates(heap, this.#topK, upper, vocabSize, this.#capacity, candidates);
     kernels.rescoreCandidates(this.#output, width, width, normed, candidates, out, lanes, 0, 1, scratch);
     kernels.f16GemvUnscreened(this.#output, vocabSize, width, width, normed, candidates, out, lanes, 0, 1, scratch);
     kernels.flush();

@@ -14,6 +14,8 @@ interface Batch {
   readonly logits: 'all' | 'last';
 }
 
+const SCREENED_TOP_K = 5;
+
 type Count = Omit<KernelCounter, 'id' | 'nanoseconds'>;
 
 class Expected {
@@ -81,9 +83,11 @@ function expectedOf(
     call('rms_norm', n, width, 8 * width, 4 * width);
     if (n === 1) flat('round_to_f16', width, 8);
     if (head === 'screened') {
-      call('f16_head_quantized', 1, width, 6 * width + 24);
-      call('f16_head_screened', vocabSize, width, width + 16, 2 * width + 24);
-      call('f16_head_selected', vocabSize, 1, 8);
+      const blocks = Math.ceil(width / 128);
+      call('f16_head_quantized', 1, width, 4 * width + 256 * blocks + 32);
+      call('f16_head_screened', vocabSize, width, 96 * blocks + 16, 256 * blocks + 32);
+      call('f16_head_largest', vocabSize, 1, 4);
+      call('f16_head_selected', vocabSize, 1, 4, 4 * SCREENED_TOP_K);
     } else if (n === 1) call('f16_gemv', vocabSize, width, 2 * width + 4, 4 * width);
     else
       for (let first = 0; first < n; first += 16) {
@@ -137,7 +141,7 @@ describe.each(VARIANTS)('%s kernels count', (kernels) => {
     'the screened head, of which only the rescored rows follow from data, %i thread(s)',
     async (threads) => {
       using model = await loadModel(readBytes(MODELS[0]!.model), { kernels, threads, head: 'screened' });
-      using session = model.createSession({ head: 'screened', topK: 5, contextLength: 64 });
+      using session = model.createSession({ head: 'screened', topK: SCREENED_TOP_K, contextLength: 64 });
       model.resetCounters();
       const batches: Batch[] = [
         { position: 0, rows: 8, logits: 'last' },
@@ -148,13 +152,13 @@ describe.each(VARIANTS)('%s kernels count', (kernels) => {
       const { [`f16_head_rescored_${kernels}`]: rescored, ...others } = byId(model.counters());
       expect(others).toEqual(expectedOf(model, batches, 'screened'));
       const { embeddingLength: width, vocabSize } = model.config;
-      expect(rescored!.rows).toBeGreaterThanOrEqual(3 * 5);
+      expect(rescored!.rows).toBeGreaterThanOrEqual(2 * 3 * SCREENED_TOP_K);
       expect(rescored!.rows).toBeLessThan((3 * vocabSize) / 4);
       expect(rescored).toEqual({
-        calls: 3,
+        calls: 6,
         rows: rescored!.rows,
         elements: rescored!.rows * width,
-        bytes: rescored!.rows * (2 * width + 4) + 3 * 4 * width,
+        bytes: rescored!.rows * (2 * width + 4) + 6 * 4 * width,
       });
     },
   );

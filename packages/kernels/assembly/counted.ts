@@ -214,16 +214,31 @@ export function attentionF32(
 
 export function packScreen(
   matrix: usize, rowBegin: i32, rowEnd: i32, width: i32, rowStride: i32, codes: usize, scales: usize, errors: usize,
+  scratch: usize,
 ): void {
   const start = started();
-  screen.packScreen(matrix, rowBegin, rowEnd, width, rowStride, codes, scales, errors);
-  tallyRows(20, start, rowEnd - rowBegin, width, 3 * width + 8, 0);
+  screen.packScreen(matrix, rowBegin, rowEnd, width, rowStride, codes, scales, errors, scratch);
+  tallyRows(20, start, rowEnd - rowBegin, width, 2 * width + screenRowBytes(width) + 8, 0);
 }
 
 export function quantizeForScreen(vector: usize, width: i32, values: usize, bounds: usize): void {
   const start = started();
   screen.quantizeForScreen(vector, width, values, bounds);
-  tallyRows(21, start, 1, width, 6 * width + 24, 0);
+  tallyRows(21, start, 1, width, 4 * width + screenValuesBytes(width) + 32, 0);
+}
+
+/** Of the codes of a row: 96 for 128 columns. */
+// @ts-ignore: decorator
+@inline
+function screenRowBytes(width: i32): i32 {
+  return ((width + 127) >> 7) * 96;
+}
+
+/** Of the values of a vector: 256 for 128 columns. */
+// @ts-ignore: decorator
+@inline
+function screenValuesBytes(width: i32): i32 {
+  return ((width + 127) >> 7) * 256;
 }
 
 export function screenRows(
@@ -232,15 +247,21 @@ export function screenRows(
 ): void {
   const start = started();
   screen.screenRows(codes, rowBegin, rowEnd, width, scales, errors, values, bounds, lower, upper, scratch);
-  tallyRows(22, start, rowEnd - rowBegin, width, width + 16, 2 * width + 24);
+  tallyRows(22, start, rowEnd - rowBegin, width, screenRowBytes(width) + 16, screenValuesBytes(width) + 32);
+}
+
+export function selectLargest(lower: usize, rows: i32, k: i32, heap: usize, candidates: usize): void {
+  const start = started();
+  screen.selectLargest(lower, rows, k, heap, candidates);
+  tallyRows(28, start, rows, 1, 4, 0);
 }
 
 export function selectCandidates(
-  lower: usize, upper: usize, rows: i32, k: i32, capacity: i32, heap: usize, candidates: usize,
+  products: usize, k: i32, upper: usize, rows: i32, capacity: i32, candidates: usize,
 ): void {
   const start = started();
-  screen.selectCandidates(lower, upper, rows, k, capacity, heap, candidates);
-  tallyRows(23, start, rows, 1, 8, 0);
+  screen.selectCandidates(products, k, upper, rows, capacity, candidates);
+  tallyRows(23, start, rows, 1, 4, 4 * k);
 }
 
 export function rescoreCandidates(

@@ -5,17 +5,8 @@
 //
 // Range: codes are 0..2 and values -128..127, so a dot product of `width` columns is at most 256 * width in
 // magnitude: i32 is exact up to width 8,388,607, and f32(dot - sum) up to 65,536 (2^24 / 256).
-import { dot16 } from './lanes';
+import { dot16, sums4 } from './lanes';
 import { touch, touchAhead, TOUCHED_BYTES } from './touch';
-
-/** Sums of four i32x4, one a lane. */
-// @ts-ignore: decorator
-@inline
-function sums4(a: v128, b: v128, c: v128, d: v128): v128 {
-  const ab = i32x4.add(i32x4.shuffle(a, b, 0, 4, 1, 5), i32x4.shuffle(a, b, 2, 6, 3, 7));
-  const cd = i32x4.add(i32x4.shuffle(c, d, 0, 4, 1, 5), i32x4.shuffle(c, d, 2, 6, 3, 7));
-  return i32x4.add(i32x4.shuffle(ab, cd, 0, 1, 4, 5), i32x4.shuffle(ab, cd, 2, 3, 6, 7));
-}
 
 // @ts-ignore: decorator
 @inline

@@ -57,8 +57,8 @@ export function addExactProduct(a: v128, b: v128, c: v128): v128 {
 }
 
 /**
- * acc + sums of four products each: `values` are i8, `codes` at most 12, so the sixteen products of a lane's
- * two i16 halves stay within 2 * 128 * 12 = 3072. Exact on every engine: codes have bit 7 clear.
+ * acc + sums of four products each: `values` are i8, `codes` at most 63, so sums of two products stay within
+ * 2 * 128 * 63 = 16,128, an i16. Exact on every engine: codes have bit 7 clear.
  */
 // @ts-ignore: decorator
 @inline
@@ -83,6 +83,15 @@ export function sumI32(v: v128): i32 {
   v = i32x4.add(v, i32x4.shuffle(v, v, 2, 3, 0, 1));
   v = i32x4.add(v, i32x4.shuffle(v, v, 1, 0, 3, 2));
   return i32x4.extract_lane(v, 0);
+}
+
+/** Sums of four i32x4, one a lane. */
+// @ts-ignore: decorator
+@inline
+export function sums4(a: v128, b: v128, c: v128, d: v128): v128 {
+  const ab = i32x4.add(i32x4.shuffle(a, b, 0, 4, 1, 5), i32x4.shuffle(a, b, 2, 6, 3, 7));
+  const cd = i32x4.add(i32x4.shuffle(c, d, 0, 4, 1, 5), i32x4.shuffle(c, d, 2, 6, 3, 7));
+  return i32x4.add(i32x4.shuffle(ab, cd, 0, 1, 4, 5), i32x4.shuffle(ab, cd, 2, 3, 6, 7));
 }
 
 /** Four lanes to one by halving: (l0 + l2) + (l1 + l3). */

@@ -1,8 +1,8 @@
-// The screened head: which rows of an f16 matrix can be among the k largest products, from an int8 copy of it. See
-// `packScreen` and what follows it in src/contract.ts.
+// The screened head: which rows of an f16 matrix can be among the k largest products, from a copy of it in six bits a weight.
+// See `packScreen` and what follows it in src/contract-screen.ts.
 //
-// A row w of the matrix is s * q + e: q int8, s its scale, e what rounding left. The vector x is t * p + d: p int16.
-// What the exact kernel `f16Gemv` gives for the row is L; what is known of it is
+// A row w of the matrix is s * q + e: q integers from -31 to 31, s its scale, e what rounding left. The vector x is
+// t * p + d: p integers that two int8 can hold. What the exact kernel `f16Gemv` gives for the row is L; what is known of it is
 //
 //   L - s * t * (q · p) = (L - w · x) + e · x + s * (q · d)
 //
@@ -11,29 +11,50 @@
 //    passes through fewer than width + 8 additions, and each addition is off by a factor within 1 ± 2^-24 (sums of
 //    multiples of 2^-48 do not underflow). So |L - w · x| <= g * sum |w_i * x_i| <= g * |w| * |x| in every order, with
 //    g = (1 + 2^-24)^(width + 8) - 1 <= 1.02 * (width + 8) * 2^-24 for widths up to 65,536.
-// 2. |e · x| <= |e| * |x|, and 3. |s * (q · d)| <= s * 127 * sqrt(width) * |d|, by Cauchy and Schwarz.
+// 2. |e · x| <= |e| * |x|, and 3. |s * (q · d)| <= s * 31 * sqrt(width) * |d|, by Cauchy and Schwarz.
 //
-// With error = |e| + g * |w| of each row, from when it was packed, L is within error * |x| + s * 127 * sqrt(width) * |d|
-// of s * t * (q · p). e and d are exact in f64: s * q has 24 + 7 bits and t * p 24 + 15, w and x are multiples of 2^-24
-// below 2^16, and s and t are at least 2^-24 / 32,767. Norms are sums of f64 squares, with a relative error below
+// With error = |e| + g * |w| of each row, from when it was packed, L is within error * |x| + s * 31 * sqrt(width) * |d|
+// of s * t * (q · p). e and d are exact in f64: s * q has 24 + 5 bits and t * p 24 + 15, w and x are multiples of 2^-24
+// below 2^16, and s and t are at least 2^-24 / 32,639. Norms are sums of f64 squares, with a relative error below
 // width * 2^-52 < 2^-35; they are multiplied by 1 + 2^-20. The few roundings that remain are relative ones of f64 and one to
 // f32; 2^-22 of the values' magnitudes, and 2^-140 for results too small for those, is far more than all of them. q · p is an
-// integer, and exact.
+// integer, and exact: of codes c = q + 32 it is c · p - 32 * sum p, and with p = 256 * high + low, both int8, the sums of
+// 65,536 products of magnitudes up to 63 * 128 stay below 2^30.
 //
-// Then, of k rows whose lower bounds are largest, the least lower bound is at most the k-th largest L. A row whose upper
-// bound is below that cannot be among the k largest, nor equal to the last of them. All others are candidates.
+// Then, of any k rows, the least L is at most the k-th largest L of all. `selectLargest` takes rows whose lower bounds are
+// large, and `rescoreCandidates` computes them. A row whose upper bound is below the least of these cannot be among the k
+// largest, nor equal to the last of them. All others are candidates. That the k are computed, not only bounded, halves how far
+// below the k-th largest a row can be and still be a candidate.
 //
 // Non-finite values make bounds that are NaN or infinite, and those exclude no row.
 import { f16Gemv } from './f16-matmul';
-import { loadF16x4, promoteHigh } from './lanes';
+import { dot16, loadF16x4, promoteHigh, sums4 } from './lanes';
 import { touch, touchAhead, TOUCHED_BYTES } from './touch';
 
 const OUTWARD: f64 = 1.0 + 1.0 / 1048576.0;
 
+/** Magnitude of the largest q, and what is added to make it a code. */
+const LARGEST_CODE: i32 = 31;
+const CODE_OFFSET: i32 = 32;
+
+/** Largest magnitude of p = 256 * high + low: high is at most 127. */
+const MOST_STEPS: i32 = 32639;
+
+/** Bytes of the codes of 128 columns. */
+const BLOCK_BYTES: usize = 96;
+
+// @ts-ignore: decorator
+@inline
+function blocksOf(width: i32): usize {
+  return <usize>((width + 127) >> 7);
+}
+
 export function packScreen(
   matrix: usize, rowBegin: i32, rowEnd: i32, width: i32, rowStride: i32, codes: usize, scales: usize, errors: usize,
+  scratch: usize,
 ): void {
   const g = 1.02 * <f64>(width + 8) / 16777216.0;
+  const rowBytes = blocksOf(width) * BLOCK_BYTES;
   for (let row = rowBegin; row < rowEnd; row++) {
     const source = matrix + ((<usize>row * rowStride) << 1), end = source + (<usize>width << 1);
     let largest = f32x4.splat(0);
@@ -42,20 +63,21 @@ export function packScreen(
       max(f32x4.extract_lane(largest, 0), f32x4.extract_lane(largest, 1)),
       max(f32x4.extract_lane(largest, 2), f32x4.extract_lane(largest, 3)),
     );
-    let target = codes + <usize>row * width;
+    let target = codes + <usize>row * rowBytes;
     if (!(amax < Infinity)) {
-      memory.fill(target, 0, width);
+      memory.fill(target, 0, rowBytes);
       store<f32>(scales + (<usize>row << 2), 0);
       store<f32>(errors + (<usize>row << 2), Infinity);
       continue;
     }
-    const scale = amax / <f32>127;
+    const scale = amax / <f32>LARGEST_CODE;
     const s = f32x4.splat(scale), s64 = f64x2.splat(<f64>scale);
     // Sums of squares of columns 0 and 1, 2 and 3 modulo 4: of what rounding leaves, and of weights
     let e0 = f64x2.splat(0), e1 = f64x2.splat(0), w0 = f64x2.splat(0), w1 = f64x2.splat(0);
-    for (let p = source; p < end; target += 16) {
-      let packed = i32x4.splat(0);
-      for (let part = 0; part < 4; part++, p += 8) {
+    for (let block = source; block < end; block += 256, target += BLOCK_BYTES) {
+      const blockEnd = min(block + 256, end);
+      if (blockEnd < block + 256) memory.fill(scratch, 0, 128); // columns that do not exist
+      for (let p = block, to = scratch; p < blockEnd; p += 8, to += 4) {
         const w = loadF16x4(p);
         const q = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.div(w, s))); // 0 / 0 in a row of zeros gives 0
         const low = f64x2.promote_low_f32x4(w), high = promoteHigh(w);
@@ -67,13 +89,29 @@ export function packScreen(
         w0 = f64x2.add(w0, f64x2.mul(low, low));
         w1 = f64x2.add(w1, f64x2.mul(high, high));
         const words = i16x8.narrow_i32x4_s(q, q);
-        store<i32>(target + (<usize>part << 2), i32x4.extract_lane(i8x16.narrow_i16x8_s(words, words), 0));
+        const bytes = i8x16.add(i8x16.narrow_i16x8_s(words, words), i8x16.splat(<i8>CODE_OFFSET));
+        store<i32>(to, i32x4.extract_lane(bytes, 0));
       }
+      packBlock(scratch, target);
+      packBlock(scratch + 16, target + 16);
     }
     const error = (sqrt<f64>(sumF64(e0, e1)) + g * sqrt<f64>(sumF64(w0, w1))) * OUTWARD;
     store<f32>(scales + (<usize>row << 2), scale);
     store<f32>(errors + (<usize>row << 2), <f32>(error * OUTWARD));
   }
+}
+
+/** Half a block: the codes of columns 96 to 127, two bits at a time, above those of columns 0 to 95. */
+// @ts-ignore: decorator
+@inline
+function packBlock(codes: usize, target: usize): void {
+  const last = v128.load(codes, 96);
+  const bits01 = i16x8.shl(v128.and(last, i8x16.splat(0x03)), 6);
+  const bits23 = i16x8.shl(v128.and(last, i8x16.splat(0x0c)), 4);
+  const bits45 = i16x8.shl(v128.and(last, i8x16.splat(0x30)), 2);
+  v128.store(target, v128.or(v128.load(codes), bits01));
+  v128.store(target, v128.or(v128.load(codes, 32), bits23), 32);
+  v128.store(target, v128.or(v128.load(codes, 64), bits45), 64);
 }
 
 // @ts-ignore: decorator
@@ -83,15 +121,7 @@ function sumF64(a: v128, b: v128): f64 {
   return f64x2.extract_lane(sum, 0) + f64x2.extract_lane(sum, 1);
 }
 
-/** Largest magnitude of p: four i32 lanes hold a row's sum of products with magnitudes up to 127. At most i16's. */
-// @ts-ignore: decorator
-@inline
-function mostOf(width: i32): i32 {
-  return min(32767, <i32>(4 * <i64>i32.MAX_VALUE / (127 * <i64>width)));
-}
-
 export function quantizeForScreen(vector: usize, width: i32, values: usize, bounds: usize): void {
-  const most = <f32>mostOf(width);
   let amax: f32 = 0;
   let squares: f64 = 0;
   for (let i: usize = 0; i < <usize>width; i++) {
@@ -99,29 +129,26 @@ export function quantizeForScreen(vector: usize, width: i32, values: usize, boun
     amax = max(amax, abs(x));
     squares += <f64>x * <f64>x;
   }
+  const most = <f32>MOST_STEPS;
   const unit: f32 = amax < Infinity ? amax / most : NaN;
+  memory.fill(values, 0, blocksOf(width) << 8);
   let left: f64 = 0;
+  let sum: i64 = 0;
   for (let i: usize = 0; i < <usize>width; i++) {
     const x = load<f32>(vector + (i << 2));
     const p = min(most, max(-most, nearest<f32>(x / unit)));
     const value = p == p ? <i32>p : 0; // 0 / 0 in a vector of zeros, and whatever is not finite
-    store<i16>(values + (i << 1), <i16>value);
+    const to = values + ((i & ~127) << 1) + (i & 127);
+    store<i8>(to, (value + 128) >> 8);
+    store<i8>(to, value, 128); // its low byte, as int8
+    sum += value;
     const d = <f64>x - <f64>unit * <f64>value;
     left += d * d;
   }
   store<f64>(bounds, <f64>unit);
   store<f64>(bounds, sqrt<f64>(squares) * OUTWARD, 8); // >= |x|
-  store<f64>(bounds, 127.0 * sqrt<f64>(<f64>width) * sqrt<f64>(left) * OUTWARD, 16); // >= 127 * sqrt(width) * |d|
-}
-
-/** The sums of four i32 lanes each, exactly. */
-// @ts-ignore: decorator
-@inline
-function sums2(a: v128, b: v128): v128 {
-  const lowA = f64x2.convert_low_i32x4_s(a), highA = f64x2.convert_low_i32x4_s(i64x2.shuffle(a, a, 1, 1));
-  const lowB = f64x2.convert_low_i32x4_s(b), highB = f64x2.convert_low_i32x4_s(i64x2.shuffle(b, b, 1, 1));
-  const sumA = f64x2.add(lowA, highA), sumB = f64x2.add(lowB, highB);
-  return f64x2.add(i64x2.shuffle(sumA, sumB, 0, 2), i64x2.shuffle(sumA, sumB, 1, 3));
+  store<f64>(bounds, <f64>LARGEST_CODE * sqrt<f64>(<f64>width) * sqrt<f64>(left) * OUTWARD, 16); // >= 31 * sqrt(width) * |d|
+  store<f64>(bounds, <f64>CODE_OFFSET * <f64>sum, 24);
 }
 
 /** Lower bounds of two rows in lanes 0 and 1, upper bounds in 2 and 3. */
@@ -141,6 +168,32 @@ function bounds2(dots: v128, scales: v128, errors: v128, bounds: usize): v128 {
   return i64x2.shuffle(lower, upper, 0, 2);
 }
 
+/** The codes of columns 96 to 127 of a block. */
+// @ts-ignore: decorator
+@inline
+function lastCodes(a: v128, b: v128, c: v128, low: v128): v128 {
+  const bits01 = i16x8.shr_u(v128.andnot(a, low), 6), bits23 = i16x8.shr_u(v128.andnot(b, low), 4);
+  return v128.or(v128.or(bits01, bits23), i16x8.shr_u(v128.andnot(c, low), 2));
+}
+
+/** Four sums of eight i32 each, 64 bytes apart. */
+// @ts-ignore: decorator
+@inline
+function sumRows(p: usize): v128 {
+  return sums4(
+    i32x4.add(v128.load(p), v128.load(p, 16)), i32x4.add(v128.load(p, 64), v128.load(p, 80)),
+    i32x4.add(v128.load(p, 128), v128.load(p, 144)), i32x4.add(v128.load(p, 192), v128.load(p, 208)),
+  );
+}
+
+/** q · p of two rows, from their sums over the high and the low bytes of p. */
+// @ts-ignore: decorator
+@inline
+function dots2(high: v128, low: v128, offset: v128): v128 {
+  const dots = f64x2.mul(f64x2.convert_low_i32x4_s(high), f64x2.splat(256));
+  return f64x2.sub(f64x2.add(dots, f64x2.convert_low_i32x4_s(low)), offset);
+}
+
 /** Of each page, for {@link touchAhead}: by `bench kernels --only screenRows`. */
 const SCREEN_LINES_AHEAD: i32 = 10;
 
@@ -148,53 +201,69 @@ export function screenRows(
   codes: usize, rowBegin: i32, rowEnd: i32, width: i32, scales: usize, errors: usize,
   values: usize, bounds: usize, lower: usize, upper: usize, scratch: usize,
 ): void {
-  const stride = <usize>width;
-  const most = max(4, (TOUCHED_BYTES / width) & ~3);
+  const stride = blocksOf(width) * BLOCK_BYTES;
+  const valuesEnd = values + (blocksOf(width) << 8);
+  const most = max(4, (TOUCHED_BYTES / <i32>stride) & ~3);
+  const six = i8x16.splat(0x3f);
+  const offset = v128.load64_splat(bounds, 24);
   let touched = 0;
   let next: usize = 0, nextEnd: usize = 0; // the block after that of the row
   for (let row = rowBegin; row < rowEnd; row += 4) {
     const part = (row - rowBegin) % most;
+    let p = codes + <usize>row * stride;
     if (part == 0) {
       const end = min(row + most, rowEnd);
       next = codes + <usize>end * stride;
       nextEnd = codes + <usize>min(end + most, rowEnd) * stride;
-      touched |= touch(codes + <usize>row * stride, next);
+      touched |= touch(p, next);
     }
     touched |= touchAhead(next, nextEnd, part >> 2, most >> 2, SCREEN_LINES_AHEAD);
-    // Upper case are the second 8 of 16 columns: what V8's revectorizer joins. It starts from adjacent stores.
-    let a0 = i32x4.splat(0), A0 = i32x4.splat(0), a1 = i32x4.splat(0), A1 = i32x4.splat(0);
-    let a2 = i32x4.splat(0), A2 = i32x4.splat(0), a3 = i32x4.splat(0), A3 = i32x4.splat(0);
-    let p0 = codes + <usize>row * stride;
-    let p1 = p0 + stride, p2 = p1 + stride, p3 = p2 + stride;
-    for (let v = values, end = p1; p0 < end; v += 32, p0 += 16, p1 += 16, p2 += 16, p3 += 16) {
-      const x = v128.load(v), X = v128.load(v, 16);
-      a0 = i32x4.add(a0, i32x4.dot_i16x8_s(v128.load8x8_s(p0), x));
-      A0 = i32x4.add(A0, i32x4.dot_i16x8_s(v128.load8x8_s(p0, 8), X));
-      a1 = i32x4.add(a1, i32x4.dot_i16x8_s(v128.load8x8_s(p1), x));
-      A1 = i32x4.add(A1, i32x4.dot_i16x8_s(v128.load8x8_s(p1, 8), X));
-      a2 = i32x4.add(a2, i32x4.dot_i16x8_s(v128.load8x8_s(p2), x));
-      A2 = i32x4.add(A2, i32x4.dot_i16x8_s(v128.load8x8_s(p2, 8), X));
-      a3 = i32x4.add(a3, i32x4.dot_i16x8_s(v128.load8x8_s(p3), x));
-      A3 = i32x4.add(A3, i32x4.dot_i16x8_s(v128.load8x8_s(p3, 8), X));
+    for (let to = scratch; to < scratch + 256; to += 64) {
+      // Upper case are the second 16 of 32 columns: what V8's revectorizer joins. It starts from adjacent stores. Of high and
+      // low bytes there are two sums each, so that a product need not wait for the one before.
+      let h0 = i32x4.splat(0), H0 = i32x4.splat(0), h1 = i32x4.splat(0), H1 = i32x4.splat(0);
+      let l0 = i32x4.splat(0), L0 = i32x4.splat(0), l1 = i32x4.splat(0), L1 = i32x4.splat(0);
+      for (let v = values; v < valuesEnd; v += 256, p += BLOCK_BYTES) {
+        const a = v128.load(p), A = v128.load(p, 16);
+        const b = v128.load(p, 32), B = v128.load(p, 48);
+        const c = v128.load(p, 64), C = v128.load(p, 80);
+        let q = lastCodes(a, b, c, six), Q = lastCodes(A, B, C, six);
+        h1 = dot16(v128.load(v, 96), q, h1);
+        H1 = dot16(v128.load(v, 112), Q, H1);
+        l1 = dot16(v128.load(v, 224), q, l1);
+        L1 = dot16(v128.load(v, 240), Q, L1);
+        q = v128.and(a, six);
+        Q = v128.and(A, six);
+        h0 = dot16(v128.load(v), q, h0);
+        H0 = dot16(v128.load(v, 16), Q, H0);
+        l0 = dot16(v128.load(v, 128), q, l0);
+        L0 = dot16(v128.load(v, 144), Q, L0);
+        q = v128.and(b, six);
+        Q = v128.and(B, six);
+        h1 = dot16(v128.load(v, 32), q, h1);
+        H1 = dot16(v128.load(v, 48), Q, H1);
+        l1 = dot16(v128.load(v, 160), q, l1);
+        L1 = dot16(v128.load(v, 176), Q, L1);
+        q = v128.and(c, six);
+        Q = v128.and(C, six);
+        h0 = dot16(v128.load(v, 64), q, h0);
+        H0 = dot16(v128.load(v, 80), Q, H0);
+        l0 = dot16(v128.load(v, 192), q, l0);
+        L0 = dot16(v128.load(v, 208), Q, L0);
+      }
+      v128.store(to, i32x4.add(h0, h1));
+      v128.store(to, i32x4.add(H0, H1), 16);
+      v128.store(to, i32x4.add(l0, l1), 32);
+      v128.store(to, i32x4.add(L0, L1), 48);
     }
-    v128.store(scratch, a0);
-    v128.store(scratch, A0, 16);
-    v128.store(scratch, a1, 32);
-    v128.store(scratch, A1, 48);
-    v128.store(scratch, a2, 64);
-    v128.store(scratch, A2, 80);
-    v128.store(scratch, a3, 96);
-    v128.store(scratch, A3, 112);
-    const dots01 = sums2(
-      i32x4.add(v128.load(scratch), v128.load(scratch, 16)), i32x4.add(v128.load(scratch, 32), v128.load(scratch, 48)),
-    );
-    const dots23 = sums2(
-      i32x4.add(v128.load(scratch, 64), v128.load(scratch, 80)), i32x4.add(v128.load(scratch, 96), v128.load(scratch, 112)),
-    );
+    const high = sumRows(scratch), low = sumRows(scratch + 32);
     const at = <usize>row << 2;
     const s = v128.load(scales + at), e = v128.load(errors + at);
-    const both01 = bounds2(dots01, s, e, bounds);
-    const both23 = bounds2(dots23, i64x2.shuffle(s, s, 1, 1), i64x2.shuffle(e, e, 1, 1), bounds);
+    const both01 = bounds2(dots2(high, low, offset), s, e, bounds);
+    const both23 = bounds2(
+      dots2(i64x2.shuffle(high, high, 1, 1), i64x2.shuffle(low, low, 1, 1), offset),
+      i64x2.shuffle(s, s, 1, 1), i64x2.shuffle(e, e, 1, 1), bounds,
+    );
     v128.store(lower + at, i64x2.shuffle(both01, both23, 0, 2));
     v128.store(upper + at, i64x2.shuffle(both01, both23, 1, 3));
   }
@@ -216,25 +285,60 @@ function replaceRoot(heap: usize, size: i32, value: f32): void {
   store<f32>(heap + (<usize>at << 2), value);
 }
 
-export function selectCandidates(
-  lower: usize, upper: usize, rows: i32, k: i32, capacity: i32, heap: usize, candidates: usize,
-): void {
+// @ts-ignore: decorator
+@inline
+function anyGreater16(p: usize, than: v128): bool {
+  return v128.any_true(v128.or(
+    v128.or(f32x4.gt(v128.load(p), than), f32x4.gt(v128.load(p, 16), than)),
+    v128.or(f32x4.gt(v128.load(p, 32), than), f32x4.gt(v128.load(p, 48), than)),
+  ));
+}
+
+// @ts-ignore: decorator
+@inline
+function allLess16(p: usize, than: v128): bool {
+  return i32x4.all_true(v128.and(
+    v128.and(f32x4.lt(v128.load(p), than), f32x4.lt(v128.load(p, 16), than)),
+    v128.and(f32x4.lt(v128.load(p, 32), than), f32x4.lt(v128.load(p, 48), than)),
+  ));
+}
+
+export function selectLargest(lower: usize, rows: i32, k: i32, heap: usize, candidates: usize): void {
   for (let i: usize = 0; i < <usize>k; i++) store<f32>(heap + (i << 2), -Infinity);
-  for (let row = 0; row < rows; row += 4) {
-    // NaN is not greater than anything, and rows beyond the last are not looked at.
-    if (!v128.any_true(f32x4.gt(v128.load(lower + (<usize>row << 2)), v128.load32_splat(heap)))) continue;
-    for (let r = row, end = min(row + 4, rows); r < end; r++) {
+  for (let row = 0; row < rows; row += 16) {
+    const end = min(row + 16, rows);
+    // NaN is not greater than anything.
+    if (end == row + 16 && !anyGreater16(lower + (<usize>row << 2), v128.load32_splat(heap))) continue;
+    for (let r = row; r < end; r++) {
       const bound = load<f32>(lower + (<usize>r << 2));
       if (bound > load<f32>(heap)) replaceRoot(heap, k, bound);
     }
   }
-  const threshold = v128.load32_splat(heap);
+  const least = load<f32>(heap);
   let count = 0;
-  for (let row = 0; row < rows; row += 4) {
-    const excluded = f32x4.lt(v128.load(upper + (<usize>row << 2)), threshold); // not NaN
-    if (i32x4.all_true(excluded)) continue;
-    for (let r = row, end = min(row + 4, rows); r < end; r++) {
-      if (load<f32>(upper + (<usize>r << 2)) < load<f32>(heap)) continue;
+  for (let row = 0; row < rows && count < k; row += 16) {
+    const end = min(row + 16, rows);
+    if (end == row + 16 && allLess16(lower + (<usize>row << 2), f32x4.splat(least))) continue;
+    for (let r = row; r < end && count < k; r++) {
+      if (!(load<f32>(lower + (<usize>r << 2)) >= least)) continue; // NaN, too
+      count++;
+      store<i32>(candidates + (<usize>count << 2), r);
+    }
+  }
+  store<i32>(candidates, count);
+}
+
+export function selectCandidates(
+  products: usize, k: i32, upper: usize, rows: i32, capacity: i32, candidates: usize,
+): void {
+  let least: f32 = load<i32>(candidates) == k ? Infinity : -Infinity;
+  for (let i: usize = 0; i < <usize>k; i++) least = min(least, load<f32>(products + (i << 2))); // NaN stays NaN
+  let count = 0;
+  for (let row = 0; row < rows; row += 16) {
+    const end = min(row + 16, rows);
+    if (end == row + 16 && allLess16(upper + (<usize>row << 2), f32x4.splat(least))) continue;
+    for (let r = row; r < end; r++) {
+      if (load<f32>(upper + (<usize>r << 2)) < least) continue; // not NaN
       if (count == capacity) {
         store<i32>(candidates, -1);
         return;

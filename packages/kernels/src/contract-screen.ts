@@ -1,24 +1,37 @@
 import type { Lanes, Pointer } from './contract.ts';
 
+/** Bytes of a row of {@link ScreenKernels.packScreen}'s codes. */
+export function screenRowBytes(width: number): number {
+  return 96 * Math.ceil(width / 128);
+}
+
+/** Bytes of what {@link ScreenKernels.quantizeForScreen} makes of a vector. */
+export function screenValuesBytes(width: number): number {
+  return 256 * Math.ceil(width / 128);
+}
+
 /**
  * The screened head: the k largest products of an f16 matrix with a vector, with the bits of {@link Kernels.f16Gemv},
- * mostly from an int8 copy of the matrix. It bounds every product from below and above; rows whose upper bound is below
- * the k-th largest lower one cannot be among the k largest, and the others are computed exactly. The bounds are proven in
- * assembly/screen.ts, for both orders of {@link Lanes}.
+ * mostly from a copy of the matrix in six bits a weight. It bounds every product from below and above; rows whose upper bound
+ * is below k products that were computed exactly cannot be among the k largest, and the others are computed, too. The bounds
+ * are proven in assembly/screen.ts, for both orders of {@link Lanes}.
  *
- * Calls in this order, once the matrix is packed: quantizeForScreen, screenRows, selectCandidates, rescoreCandidates,
- * f16GemvUnscreened.
+ * Calls in this order, once the matrix is packed: quantizeForScreen, screenRows, selectLargest, rescoreCandidates,
+ * selectCandidates, rescoreCandidates, f16GemvUnscreened.
  */
 export interface ScreenKernels {
   /**
-   * Rounds rows of an f16 matrix to int8: scale = f32(max |w| / 127), code = roundToEven(f32(w / scale)).
+   * Rounds rows of an f16 matrix to six bits: scale = f32(max |w| / 31), code = 32 + roundToEven(f32(w / scale)).
    *
    * @param matrix - f16 [rows, rowStride]; the first `width` columns count, a multiple of 16, at most 65,536
-   * @param codes - out: int8 [rows, width]
+   * @param codes - out: uint8 [rows, {@link screenRowBytes}], 96 bytes for 128 columns: the lowest six bits of bytes 0 to 95
+   *   are the codes of columns 0 to 95, the upper two of bytes j, 32 + j and 64 + j, lowest first, the code of column 96 + j.
+   *   Columns beyond `width` have the code 0, as has a row that is not finite
    * @param scales - out: f32 [rows]
    * @param errors - out: f32 [rows], how far a product with a vector of norm 1 can be from the exact kernel's: what
-   *   rounding to int8 left, and the exact kernel's own rounding. A row that is not finite has the scale 0 and the error
+   *   rounding to six bits left, and the exact kernel's own rounding. A row that is not finite has the scale 0 and the error
    *   infinity
+   * @param scratch - 128 bytes
    */
   packScreen(
     matrix: Pointer,
@@ -29,27 +42,29 @@ export interface ScreenKernels {
     codes: Pointer,
     scales: Pointer,
     errors: Pointer,
+    scratch: Pointer,
   ): void;
 
   /**
-   * Rounds a vector to int16 in units of max |x| / most, most = min(32767, floor(4 * (2^31 - 1) / (127 * width))).
+   * Rounds a vector to integers p = 256 * high + low, both int8, in units of max |x| / 32,639.
    *
    * @param vector - f32 [width] of f16 values, as {@link Kernels.f16Gemv} takes it
-   * @param values - out: int16 [width]
-   * @param bounds - out: f64 [3], the unit (NaN if a value is not finite), at least the vector's norm, at least
-   *   127 * sqrt(width) times the norm of what rounding left
+   * @param values - out: int8 [{@link screenValuesBytes}], 256 bytes for 128 columns: their `high`, then their `low`; 0 for
+   *   columns beyond `width`
+   * @param bounds - out: f64 [4], the unit (NaN if a value is not finite), at least the vector's norm, at least
+   *   31 * sqrt(width) times the norm of what rounding left, 32 times the sum of p
    */
   quantizeForScreen(vector: Pointer, width: number, values: Pointer, bounds: Pointer): void;
 
   /**
    * Bounds of the products that {@link Kernels.f16Gemv} gives.
    *
-   * @param codes - int8 [rows, width] ({@link ScreenKernels.packScreen}), with `scales` and `errors` f32 [rows]. Rows are
-   *   done in fours: all arrays have room for a multiple of 4
+   * @param codes - uint8 [rows, {@link screenRowBytes}] ({@link ScreenKernels.packScreen}), with `scales` and `errors`
+   *   f32 [rows]. Rows are done in fours: all arrays have room for a multiple of 4
    * @param rowBegin - a multiple of 4
-   * @param values - int16 [width], and `bounds` f64 [3] ({@link ScreenKernels.quantizeForScreen})
+   * @param values - int8 [{@link screenValuesBytes}], and `bounds` f64 [4] ({@link ScreenKernels.quantizeForScreen})
    * @param lower - out: f32 [rows]; `upper` the same. NaN or infinite where nothing is known
-   * @param scratch - 128 bytes
+   * @param scratch - 256 bytes
    */
   screenRows(
     codes: Pointer,
@@ -66,22 +81,33 @@ export interface ScreenKernels {
   ): void;
 
   /**
-   * The rows that can be among the k with the largest products, or equal to the last of them.
+   * k rows, no lower bound of which is below the k-th largest: the first that are so.
    *
-   * @param lower - f32 [rows, rounded up to a multiple of 4]; `upper` the same
+   * @param lower - f32 [rows]
    * @param k - 1 to rows
-   * @param capacity - most candidates, k to rows
    * @param heap - f32 [k], written
-   * @param candidates - out: int32 [1 + capacity], their number and the rows from the lowest up; or -1 if they are more
+   * @param candidates - out: int32 [1 + k], their number and the rows from the lowest up. They are fewer than k only where
+   *   lower bounds are NaN
+   */
+  selectLargest(lower: Pointer, rows: number, k: number, heap: Pointer, candidates: Pointer): void;
+
+  /**
+   * The rows that can be among the k with the largest products, or equal to the last of them: those whose upper bound is not
+   * below the products of k others.
+   *
+   * @param products - f32 [k], of {@link ScreenKernels.rescoreCandidates} for what {@link ScreenKernels.selectLargest} chose
+   * @param upper - f32 [rows]
+   * @param capacity - most candidates, k to rows
+   * @param candidates - in: what {@link ScreenKernels.selectLargest} left, of which the number counts: if it is not k, no row
+   *   is excluded. Out: int32 [1 + capacity], the number of candidates and the rows from the lowest up; or -1 if they are more
    *   than capacity
    */
   selectCandidates(
-    lower: Pointer,
+    products: Pointer,
+    k: number,
     upper: Pointer,
     rows: number,
-    k: number,
     capacity: number,
-    heap: Pointer,
     candidates: Pointer,
   ): void;
 

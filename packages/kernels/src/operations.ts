@@ -63,6 +63,7 @@ export type SharedOperation =
   | 'f16GemvUnscreened'
   | 'i2sGemvI16'
   | 'i2sGemmI16'
+  | 'selectLargest'
   | 'ropeNorm'
   | 'addToRows'
   | 'multiplyBy'
@@ -236,28 +237,28 @@ export const OPERATIONS: Readonly<Record<OperationName, Operation>> = {
   },
   packScreen: {
     code: 20,
-    signature: 'iiiiiiii',
+    signature: 'iiiiiiiis',
     id: 'f16_head_packed',
     weightType: 'F16',
-    description: 'int8 copy of the head, at load',
+    description: 'copy of the head in six bits a weight, at load',
   },
   quantizeForScreen: {
     code: 21,
     signature: 'iiii',
     id: 'f16_head_quantized',
     weightType: 'none',
-    description: 'activations to int16 for the screened head',
+    description: 'activations to pairs of int8 for the screened head',
   },
   screenRows: {
     code: 22,
     signature: 'iiiiiiiiiis',
     id: 'f16_head_screened',
     weightType: 'F16',
-    description: 'bounds of all logits from the int8 copy of the head',
+    description: 'bounds of all logits from the six-bit copy of the head',
   },
   selectCandidates: {
     code: 23,
-    signature: 'iiiiiii',
+    signature: 'iiiiii',
     id: 'f16_head_selected',
     weightType: 'none',
     description: 'rows of the head that can be among the largest',
@@ -293,6 +294,13 @@ export const OPERATIONS: Readonly<Record<OperationName, Operation>> = {
     description: 'ternary matrix times several rows, by way of 16-bit sums or factors',
     variants: ['relaxed_i16', 'simd128_i16'],
     hasReference: false,
+  },
+  selectLargest: {
+    code: 28,
+    signature: 'iiiii',
+    id: 'f16_head_largest',
+    weightType: 'none',
+    description: 'rows of the head with the largest lower bounds',
   },
   ropeNorm: {
     code: 32,

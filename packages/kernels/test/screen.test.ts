@@ -1,6 +1,7 @@
 import { afterAll, describe, expect, test } from 'vitest';
 import { Random } from '../src/conformance/random.ts';
 import type { Lanes } from '../src/contract.ts';
+import { screenRowBytes, screenValuesBytes } from '../src/contract-screen.ts';
 import { loadKernels, type WasmKernels } from '../src/load.ts';
 import { f16Bits, f16Value } from '../src/reference/float.ts';
 import { VARIANTS } from './variants.ts';
@@ -25,15 +26,16 @@ function run(kernels: WasmKernels, { rows, width, weights, vector }: Head, k: nu
   const sizes = {
     matrix: 2 * rows * width,
     vector: 4 * width,
-    codes: padded * width,
+    codes: padded * screenRowBytes(width),
     scales: 4 * padded,
     errors: 4 * padded,
-    values: 2 * width,
-    bounds: 24,
+    values: screenValuesBytes(width),
+    bounds: 32,
     lower: 4 * padded,
     upper: 4 * padded,
     heap: 4 * k,
     candidates: 4 * (1 + capacity),
+    first: 4 * k,
     out: 4 * rows,
     exact: 4 * rows,
   };
@@ -43,10 +45,10 @@ function run(kernels: WasmKernels, { rows, width, weights, vector }: Head, k: nu
   try {
     memory.u16(at.matrix, rows * width).set(weights);
     memory.f32(at.vector, width).set(vector);
-    kernels.reserveScratch(4 * width + 128);
+    kernels.reserveScratch(4 * width + 256);
     const { scratch } = kernels;
     kernels.f16Gemv(at.matrix, 0, rows, width, width, at.vector, at.exact, lanes, scratch);
-    kernels.packScreen(at.matrix, 0, rows, width, width, at.codes, at.scales, at.errors);
+    kernels.packScreen(at.matrix, 0, rows, width, width, at.codes, at.scales, at.errors, scratch);
     kernels.quantizeForScreen(at.vector, width, at.values, at.bounds);
     kernels.screenRows(
       at.codes,
@@ -61,7 +63,9 @@ function run(kernels: WasmKernels, { rows, width, weights, vector }: Head, k: nu
       at.upper,
       scratch,
     );
-    kernels.selectCandidates(at.lower, at.upper, rows, k, capacity, at.heap, at.candidates);
+    kernels.selectLargest(at.lower, rows, k, at.heap, at.candidates);
+    kernels.rescoreCandidates(at.matrix, width, width, at.vector, at.candidates, at.first, lanes, 0, 1, scratch);
+    kernels.selectCandidates(at.first, k, at.upper, rows, capacity, at.candidates);
     kernels.rescoreCandidates(at.matrix, width, width, at.vector, at.candidates, at.out, lanes, 0, 1, scratch);
     kernels.f16GemvUnscreened(at.matrix, rows, width, width, at.vector, at.candidates, at.out, lanes, 0, 1, scratch);
     kernels.flush();

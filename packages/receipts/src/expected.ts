@@ -129,10 +129,23 @@ function countHead({ model, head }: RunShape, count: OperationCounts): void {
     return;
   }
   count.flat('round_to_f16', width, 8, 1);
-  count.call('f16_head_quantized', 1, { rows: 1, elements: width, bytes: 6 * width + 24 });
-  const bytes = vocabSize * (width + 16) + 2 * width + 24;
+  const vector = 256 * Math.ceil(width / 128) + 32;
+  count.call('f16_head_quantized', 1, { rows: 1, elements: width, bytes: 4 * width + vector });
+  const bytes = vocabSize * (screenedRowBytes(width) + 16) + vector;
   count.call('f16_head_screened', 1, { rows: vocabSize, elements: vocabSize * width, bytes });
-  count.flat('f16_head_selected', vocabSize, 8, 1);
+  const perRow = { rows: vocabSize, elements: vocabSize };
+  count.call('f16_head_largest', 1, { ...perRow, bytes: 4 * vocabSize });
+  count.call('f16_head_selected', 1, { ...perRow, bytes: 4 * vocabSize + 4 * screenedTopK({ model, head }) });
+}
+
+/** Of a screened head's copy: six bits a weight, in blocks of 128 columns. */
+function screenedRowBytes(width: number): number {
+  return 96 * Math.ceil(width / 128);
+}
+
+/** How many logits a screened head gives. */
+export function screenedTopK({ model, head }: Pick<RunShape, 'model' | 'head'>): number {
+  return Math.min(head.topK ?? 0, model.config.vocabSize);
 }
 
 /** The engine pauses within the attention of many rows, but leaves no single one. */
@@ -159,6 +172,7 @@ export function streamedBytes({ model, head }: RunShape): number {
         .flat()
         .reduce((sum: number, { type, rows, columns }: ShapedLinear) => sum + rows * rowBytesOf(type, columns), 0),
   );
-  const headBytes = vocabSize * (head.kind === 'exact' ? rowBytesOf(headTypeOf(model), width) : width);
+  const headBytes =
+    vocabSize * (head.kind === 'exact' ? rowBytesOf(headTypeOf(model), width) : screenedRowBytes(width));
   return layers.reduce((sum, bytes) => sum + bytes, headBytes);
 }

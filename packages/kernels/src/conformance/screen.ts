@@ -1,4 +1,5 @@
 import { f16Bits, f16Value } from '../reference/float.ts';
+import { screenRowBytes, screenValuesBytes } from '../contract-screen.ts';
 import { type ConformanceCase, conformanceCase } from './arena.ts';
 import { Random } from './random.ts';
 
@@ -13,14 +14,15 @@ export function screenCases(seed: number): ConformanceCase[] {
   };
   const cases: ConformanceCase[] = [];
   for (const [name, weights] of Object.entries(matrices)) {
-    for (const width of [16, 48, 2560]) {
+    for (const width of [16, 48, 144, 2560]) {
       cases.push(
         conformanceCase(`packScreen ${width} columns, ${name}`, (arena) => {
           const matrix = arena.input('matrix', 'f16', weights(6 * (width + 8)));
-          const codes = arena.output('codes', 'i8', 6 * width);
+          const codes = arena.output('codes', 'u8', 6 * screenRowBytes(width));
           const scales = arena.output('scales', 'f32', 6);
           const errors = arena.output('errors', 'f32', 6);
-          return (kernels) => kernels.packScreen(matrix, 1, 6, width, width + 8, codes, scales, errors);
+          const scratch = arena.scratch(128);
+          return (kernels) => kernels.packScreen(matrix, 1, 6, width, width + 8, codes, scales, errors, scratch);
         }),
       );
     }
@@ -32,10 +34,11 @@ export function screenCases(seed: number): ConformanceCase[] {
       bits[40] = 0xfc00;
       bits[95] = 0x7e00;
       const matrix = arena.input('matrix', 'f16', bits);
-      const codes = arena.output('codes', 'i8', 4 * 32);
+      const codes = arena.output('codes', 'u8', 4 * screenRowBytes(32));
       const scales = arena.output('scales', 'f32', 4);
       const errors = arena.output('errors', 'f32', 4);
-      return (kernels) => kernels.packScreen(matrix, 0, 4, 32, 32, codes, scales, errors);
+      const scratch = arena.scratch(128);
+      return (kernels) => kernels.packScreen(matrix, 0, 4, 32, 32, codes, scales, errors, scratch);
     }),
   );
 
@@ -50,24 +53,24 @@ export function screenCases(seed: number): ConformanceCase[] {
       cases.push(
         conformanceCase(`quantizeForScreen ${width} columns, ${name}`, (arena) => {
           const vector = arena.input('vector', 'f32', vectorOf(width));
-          const values = arena.output('values', 'f16', width); // int16
-          const bounds = arena.output('bounds', 'i32', 6); // f64, compared by its bits
+          const values = arena.output('values', 'i8', screenValuesBytes(width));
+          const bounds = arena.output('bounds', 'i32', 8); // f64, compared by its bits
           return (kernels) => kernels.quantizeForScreen(vector, width, values, bounds);
         }),
       );
     }
     cases.push(
       conformanceCase(`screenRows, vector ${name}`, (arena) => {
-        const width = 320;
+        const width = 336;
         const vector = arena.input('vector', 'f32', vectorOf(width));
-        const values = arena.output('values', 'f16', width);
-        const bounds = arena.output('bounds', 'i32', 6);
-        const codes = arena.input('codes', 'i8', random.int8(12 * width));
+        const values = arena.output('values', 'i8', screenValuesBytes(width));
+        const bounds = arena.output('bounds', 'i32', 8);
+        const codes = arena.input('codes', 'i8', random.int8(12 * screenRowBytes(width)));
         const scales = arena.input('scales', 'f32', random.wide(12, -31, 9));
         const errors = arena.input('errors', 'f32', random.normal(12).map(Math.abs));
         const lower = arena.output('lower', 'f32', 12);
         const upper = arena.output('upper', 'f32', 12);
-        const scratch = arena.scratch(128);
+        const scratch = arena.scratch(256);
         return (kernels) => {
           kernels.quantizeForScreen(vector, width, values, bounds);
           kernels.screenRows(codes, 4, 11, width, scales, errors, values, bounds, lower, upper, scratch);
@@ -75,26 +78,32 @@ export function screenCases(seed: number): ConformanceCase[] {
       }),
     );
   }
-  // The largest sums of a lane: every code with every extreme value.
+  // The largest sums of a lane: the largest and the least code with the largest and the least bytes.
   for (const width of [16, 2560, 65_536]) {
-    for (const code of [127, -127]) {
-      cases.push(
-        conformanceCase(`screenRows ${width} columns, code ${code}`, (arena) => {
-          const vector = arena.input('vector', 'f32', new Float32Array(width).fill(1));
-          const values = arena.output('values', 'f16', width);
-          const bounds = arena.output('bounds', 'i32', 6);
-          const codes = arena.input('codes', 'i8', new Int8Array(4 * width).fill(code));
-          const scales = arena.input('scales', 'f32', [1, 2, 0, Math.fround(0.1)]);
-          const errors = arena.input('errors', 'f32', [0, 1, Infinity, Math.fround(0.1)]);
-          const lower = arena.output('lower', 'f32', 4);
-          const upper = arena.output('upper', 'f32', 4);
-          const scratch = arena.scratch(128);
-          return (kernels) => {
-            kernels.quantizeForScreen(vector, width, values, bounds);
-            kernels.screenRows(codes, 0, 4, width, scales, errors, values, bounds, lower, upper, scratch);
-          };
-        }),
-      );
+    for (const code of [63, 0]) {
+      for (const [bytes, value] of [
+        ['127 and 127', 32_639],
+        ['0 and -128', -128],
+      ] as const) {
+        cases.push(
+          conformanceCase(`screenRows ${width} columns, codes of ${code}, bytes of ${bytes}`, (arena) => {
+            const vector = arena.input('vector', 'f32', new Float32Array(width).fill(value).fill(32_639, 0, 1));
+            const values = arena.output('values', 'i8', screenValuesBytes(width));
+            const bounds = arena.output('bounds', 'i32', 8);
+            const filled = new Uint8Array(4 * screenRowBytes(width)).fill(code === 0 ? 0 : 0xff);
+            const codes = arena.input('codes', 'u8', filled);
+            const scales = arena.input('scales', 'f32', [1, 2, 0, Math.fround(0.1)]);
+            const errors = arena.input('errors', 'f32', [0, 1, Infinity, Math.fround(0.1)]);
+            const lower = arena.output('lower', 'f32', 4);
+            const upper = arena.output('upper', 'f32', 4);
+            const scratch = arena.scratch(256);
+            return (kernels) => {
+              kernels.quantizeForScreen(vector, width, values, bounds);
+              kernels.screenRows(codes, 0, 4, width, scales, errors, values, bounds, lower, upper, scratch);
+            };
+          }),
+        );
+      }
     }
   }
 
@@ -121,18 +130,21 @@ export function screenCases(seed: number): ConformanceCase[] {
       cases.push(
         conformanceCase(`candidates for ${k} of ${rows}, bounds ${name}`, (arena) => {
           const [lows, highs] = boundsOf(rows);
-          const padding = [9e9, 9e9, 9e9].slice(0, (4 - (rows % 4)) % 4); // must not count
-          const lower = arena.input('lower', 'f32', [...lows, ...padding]);
-          const upper = arena.input('upper', 'f32', [...highs, ...padding]);
+          const lower = arena.input('lower', 'f32', lows);
+          const upper = arena.input('upper', 'f32', highs);
           const heap = arena.scratch(4 * k);
           const candidates = arena.scratch(4 * (1 + capacity));
           // What was chosen shows in what is computed for it.
           const matrix = arena.input('matrix', 'f16', random.smallF16(rows * 32));
           const vector = arena.input('vector', 'f32', random.smallF16(32).map(f16Value));
+          const products = arena.input('products', 'f32', boundsOf(k)[0]);
+          const first = arena.output('first', 'f32', k);
           const out = arena.output('out', 'f32', rows);
           const scratch = arena.scratch(4 * 32 + 128);
           return (kernels) => {
-            kernels.selectCandidates(lower, upper, rows, k, capacity, heap, candidates);
+            kernels.selectLargest(lower, rows, k, heap, candidates);
+            kernels.rescoreCandidates(matrix, 32, 32, vector, candidates, first, 8, 0, 1, scratch);
+            kernels.selectCandidates(products, k, upper, rows, capacity, candidates);
             kernels.rescoreCandidates(matrix, 32, 32, vector, candidates, out, 8, 0, 1, scratch);
             kernels.f16GemvUnscreened(matrix, rows, 32, 32, vector, candidates, out, 8, 0, 1, scratch);
           };

@@ -1,5 +1,5 @@
 import type { Kernels } from '../contract.ts';
-import type { ScreenKernels } from '../contract-screen.ts';
+import { screenRowBytes, type ScreenKernels, screenValuesBytes } from '../contract-screen.ts';
 import type { KernelMemory } from '../memory.ts';
 import { f16Value, roundToEven } from './float.ts';
 
@@ -17,11 +17,13 @@ export function referenceScreen(memory: KernelMemory, f16Gemv: Kernels['f16Gemv'
         const weights = Array.from(memory.u16(matrix + 2 * row * rowStride, width), f16Value);
         const largest = weights.reduce((most, w) => Math.max(most, Math.abs(w)), 0);
         const isFinite = largest < Infinity;
-        const scale = isFinite ? fround(largest / 127) : 0;
-        const code = (w: number): number => (scale > 0 ? roundToEven(fround(w / scale)) : 0);
-        memory.i8(codes + row * width, width).set(weights.map(code));
+        const scale = isFinite ? fround(largest / 31) : 0;
+        const stepsOf = (w: number): number => (scale > 0 ? roundToEven(fround(w / scale)) : 0);
+        const rowBytes = screenRowBytes(width);
+        const packed = memory.bytes(codes + row * rowBytes, rowBytes).fill(0);
+        if (isFinite) for (const [column, w] of weights.entries()) setCode(packed, column, 32 + stepsOf(w));
         memory.f32(scales + 4 * row, 1)[0] = scale;
-        const left = normBy4(weights.map((w) => w - scale * code(w)));
+        const left = normBy4(weights.map((w) => w - scale * stepsOf(w)));
         const error = (left + g * normBy4(weights)) * OUTWARD;
         memory.f32(errors + 4 * row, 1)[0] = isFinite ? error * OUTWARD : Infinity;
       }
@@ -29,32 +31,41 @@ export function referenceScreen(memory: KernelMemory, f16Gemv: Kernels['f16Gemv'
 
     quantizeForScreen(vector, width, values, bounds) {
       const x = memory.f32(vector, width);
-      const most = Math.min(32_767, Math.floor((4 * (2 ** 31 - 1)) / (127 * width)));
+      const most = 32_639;
       const largest = x.reduce((amax, value) => Math.max(amax, Math.abs(value)), 0);
       const unit = largest < Infinity ? fround(largest / most) : Number.NaN;
       const rounded = Array.from(x, (value) => {
         const steps = Math.min(most, Math.max(-most, roundToEven(fround(value / unit))));
         return Number.isNaN(steps) ? 0 : steps;
       });
-      new Int16Array(memory.memory.buffer, values, width).set(rounded);
+      const bytes = memory.i8(values, screenValuesBytes(width)).fill(0);
+      for (const [column, steps] of rounded.entries()) {
+        const high = Math.floor((steps + 128) / 256);
+        bytes[highAt(column)] = high;
+        bytes[highAt(column) + 128] = steps - 256 * high;
+      }
       const squares = x.reduce((sum, value) => sum + value * value, 0);
       const left = x.reduce((sum, value, i) => sum + (value - unit * rounded[i]!) ** 2, 0);
-      new Float64Array(memory.memory.buffer, bounds, 3).set([
+      new Float64Array(memory.memory.buffer, bounds, 4).set([
         unit,
         Math.sqrt(squares) * OUTWARD,
-        127 * Math.sqrt(width) * Math.sqrt(left) * OUTWARD,
+        31 * Math.sqrt(width) * Math.sqrt(left) * OUTWARD,
+        32 * rounded.reduce((sum, steps) => sum + steps, 0),
       ]);
     },
 
     screenRows(codes, rowBegin, rowEnd, width, scales, errors, values, bounds, lower, upper) {
-      const p = new Int16Array(memory.memory.buffer, values, width);
+      const bytes = memory.i8(values, screenValuesBytes(width));
+      const p = Array.from({ length: width }, (_, i) => 256 * bytes[highAt(i)]! + bytes[highAt(i) + 128]!);
       const [unit, norm, left] = new Float64Array(memory.memory.buffer, bounds, 3) as unknown as [
         number,
         number,
         number,
       ];
+      const rowBytes = screenRowBytes(width);
       for (let row = rowBegin; row < Math.ceil(rowEnd / 4) * 4; row++) {
-        const dot = memory.i8(codes + row * width, width).reduce((sum, code, i) => sum + code * p[i]!, 0);
+        const packed = memory.bytes(codes + row * rowBytes, rowBytes);
+        const dot = p.reduce((sum, steps, column) => sum + (codeOf(packed, column) - 32) * steps, 0);
         const scale = memory.f32(scales + 4 * row, 1)[0]!;
         const estimate = dot * (scale * unit);
         let radius = memory.f32(errors + 4 * row, 1)[0]! * norm + scale * left;
@@ -64,14 +75,23 @@ export function referenceScreen(memory: KernelMemory, f16Gemv: Kernels['f16Gemv'
       }
     },
 
-    selectCandidates(lower, upper, rows, k, capacity, heap, candidates) {
-      const bounds = Array.from(memory.f32(lower, rows), (bound) => (Number.isNaN(bound) ? -Infinity : bound));
-      const threshold = bounds.toSorted((a, b) => b - a)[k - 1]!;
-      const found = Array.from(memory.f32(upper, rows).keys()).filter(
-        (row) => !(memory.f32(upper, rows)[row]! < threshold),
-      );
+    selectLargest(lower, rows, k, heap, candidates) {
+      const bounds = memory.f32(lower, rows);
+      const least = Array.from(bounds, (bound) => (Number.isNaN(bound) ? -Infinity : bound)).toSorted((a, b) => b - a)[
+        k - 1
+      ]!;
+      const found = Array.from(bounds.keys())
+        .filter((row) => bounds[row]! >= least)
+        .slice(0, k);
+      memory.f32(heap, 1)[0] = least;
+      memory.i32(candidates, 1 + k).set([found.length, ...found]);
+    },
+
+    selectCandidates(products, k, upper, rows, capacity, candidates) {
+      const least = memory.i32(candidates, 1)[0] === k ? Math.min(...memory.f32(products, k)) : -Infinity;
+      const bounds = memory.f32(upper, rows);
+      const found = Array.from(bounds.keys()).filter((row) => !(bounds[row]! < least));
       const chosen = found.length <= capacity ? [found.length, ...found] : [-1];
-      memory.f32(heap, 1)[0] = threshold;
       memory.i32(candidates, 1 + capacity).set(chosen);
     },
 
@@ -87,6 +107,28 @@ export function referenceScreen(memory: KernelMemory, f16Gemv: Kernels['f16Gemv'
       f16Gemv(matrix, 0, rows, width, rowStride, vector, out, lanes, scratch);
     },
   };
+}
+
+/** Of a column's code in 96 bytes for 128 columns, the byte and the bit of each of its six bits. */
+function bitsOf(column: number): [byte: number, bit: number][] {
+  const block = 96 * Math.floor(column / 128);
+  const within = column % 128;
+  return [0, 1, 2, 3, 4, 5].map((i) =>
+    within < 96 ? [block + within, i] : [block + (within - 96) + 32 * Math.floor(i / 2), 6 + (i % 2)],
+  );
+}
+
+function setCode(packed: Uint8Array, column: number, code: number): void {
+  for (const [i, [byte, bit]] of bitsOf(column).entries()) packed[byte]! |= ((code >> i) & 1) << bit;
+}
+
+function codeOf(packed: Uint8Array, column: number): number {
+  return bitsOf(column).reduce((code, [byte, bit], i) => code | (((packed[byte]! >> bit) & 1) << i), 0);
+}
+
+/** Where the high byte of a column's value is. */
+function highAt(column: number): number {
+  return 256 * Math.floor(column / 128) + (column % 128);
 }
 
 /** Squares summed by column modulo 4, the four sums by halving. */

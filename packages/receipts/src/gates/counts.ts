@@ -1,4 +1,4 @@
-import { expectedDecode, expectedPrefill } from '../expected.ts';
+import { expectedDecode, expectedPrefill, screenedTopK } from '../expected.ts';
 import { fail, type Gate, pass } from '../gate.ts';
 import type { Count, ExpectedCounts } from '../operation-counts.ts';
 import type { ReceiptCounter, ReceiptPredicate } from '../statement.ts';
@@ -107,14 +107,15 @@ function rescoreFault(
   if (rescored === undefined) return `f16_head_rescored_${kernels.variant} is missing`;
   const full = fallback?.calls ?? 0;
   if (full > heads) return `f16_head_fallback_${kernels.variant} has ${full} calls of at most ${heads}`;
-  const topK = Math.min(head.topK ?? 0, vocabSize);
-  const least = (heads - full) * topK;
-  const most = (heads - full) * Math.max(topK, Math.ceil(vocabSize / 4));
+  // The topK rows with the largest lower bounds, and then, unless all are computed, those that these do not exclude
+  const topK = screenedTopK({ model, head });
+  const least = (2 * heads - full) * topK;
+  const most = heads * topK + (heads - full) * Math.max(topK, Math.ceil(vocabSize / 4));
   if (!(rescored.rows >= least && rescored.rows <= most)) {
     return `f16_head_rescored_${kernels.variant} has ${rescored.rows} rows, not ${least} to ${most}`;
   }
   return (
-    differenceOf(rescored.id, rescored, of(heads, rescored.rows)) ??
+    differenceOf(rescored.id, rescored, of(2 * heads, rescored.rows)) ??
     (fallback && differenceOf(fallback.id, fallback, of(full, full * vocabSize)))
   );
 }
