@@ -113,6 +113,10 @@ export function screenCases(seed: number): ConformanceCase[] {
       return [Array.from(middle, (value) => value - 0.5), Array.from(middle, (value) => value + 0.5)];
     },
     equal: (rows) => [Array.from({ length: rows }, () => 1), Array.from({ length: rows }, () => 1)],
+    'of which the lower are NaN': (rows) => {
+      const lower = Array.from({ length: rows }, (_, row) => (row % 8 === 0 ? -1 : Number.NaN));
+      return [lower, Array.from(random.normal(rows, 4))];
+    },
     'not finite': (rows) => {
       const special = [Number.NaN, -Infinity, Infinity, 0];
       const draw = (): number => special[random.below(4)]!;
@@ -137,7 +141,7 @@ export function screenCases(seed: number): ConformanceCase[] {
           // What was chosen shows in what is computed for it.
           const matrix = arena.input('matrix', 'f16', random.smallF16(rows * 32));
           const vector = arena.input('vector', 'f32', random.smallF16(32).map(f16Value));
-          const products = arena.input('products', 'f32', boundsOf(k)[0]);
+          const products = arena.input('products', 'f32', boundsOf(k)[1]);
           const first = arena.output('first', 'f32', k);
           const out = arena.output('out', 'f32', rows);
           const scratch = arena.scratch(4 * 32 + 128);
