@@ -109,21 +109,19 @@ export function referenceScreen(memory: KernelMemory, f16Gemv: Kernels['f16Gemv'
   };
 }
 
-/** Of a column's code in 96 bytes for 128 columns, the byte and the bit of each of its six bits. */
-function bitsOf(column: number): [byte: number, bit: number][] {
-  const block = 96 * Math.floor(column / 128);
-  const within = column % 128;
-  return [0, 1, 2, 3, 4, 5].map((i) =>
-    within < 96 ? [block + within, i] : [block + (within - 96) + 32 * Math.floor(i / 2), 6 + (i % 2)],
-  );
-}
-
+/** Codes of 128 columns are in 96 bytes: those of the last 32 in the upper two bits, two at a time. */
 function setCode(packed: Uint8Array, column: number, code: number): void {
-  for (const [i, [byte, bit]] of bitsOf(column).entries()) packed[byte]! |= ((code >> i) & 1) << bit;
+  const at = 96 * Math.floor(column / 128) + (column % 32);
+  const group = Math.floor((column % 128) / 32);
+  if (group < 3) packed[at + 32 * group]! |= code;
+  else for (const part of [0, 1, 2]) packed[at + 32 * part]! |= ((code >> (2 * part)) & 3) << 6;
 }
 
 function codeOf(packed: Uint8Array, column: number): number {
-  return bitsOf(column).reduce((code, [byte, bit], i) => code | (((packed[byte]! >> bit) & 1) << i), 0);
+  const at = 96 * Math.floor(column / 128) + (column % 32);
+  const group = Math.floor((column % 128) / 32);
+  if (group < 3) return packed[at + 32 * group]! & 63;
+  return (packed[at]! >> 6) | ((packed[at + 32]! >> 6) << 2) | ((packed[at + 64]! >> 6) << 4);
 }
 
 /** Where the high byte of a column's value is. */
