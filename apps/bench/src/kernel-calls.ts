@@ -149,7 +149,7 @@ export function kernelCalls(kernels: WasmKernels, shape: ModelShape, options: Ke
     );
   }
 
-  // The screened head, whose first pass reads a copy in six bits a weight. Bounds go where nobody needs them.
+  // The screened head, whose first pass reads six bits of an int8 copy. Bounds go where nobody needs them.
   const rowBytes = screenRowBytes(width);
   const screenValues = memory.allocate(screenValuesBytes(width));
   const bounds = memory.allocate(4 * 8);
@@ -213,7 +213,7 @@ export function kernelCalls(kernels: WasmKernels, shape: ModelShape, options: Ke
       name: 'selectCandidates',
       detail: `40 of ${screenedRows}`,
       bytesPerCall: 4 * screenedRows,
-      call: () => kernels.selectCandidates(heap, 40, ranked, screenedRows, 40, candidates),
+      call: () => kernels.selectCandidates(ranked, screenedRows, heap, 40, 40, candidates),
     },
   );
 

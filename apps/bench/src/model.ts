@@ -48,7 +48,7 @@ export function promptIds(count: number, { config }: Model): number[] {
 
 /**
  * Bytes that one decode step has to read: each weight, and the keys and values of `position` tokens before it. Of the
- * screened head it is the copy in six bits a weight, without the few rows that are computed exactly.
+ * screened head it is six bits of each weight, without the few rows of which more is read.
  */
 export function streamedBytes(model: Model, position: number, head: HeadKind): number {
   const { blockCount, headCountKv, headDim, vocabSize, embeddingLength } = model.config;

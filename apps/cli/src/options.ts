@@ -46,7 +46,7 @@ export function threadsOption(): Option {
 }
 
 export function headOption(): Option {
-  const description = 'screened: a smaller copy of the head tells which logits to compute; same text, more memory';
+  const description = 'screened: an int8 copy of the head tells which logits to compute; same text, more memory';
   return new Option('--head <head>', description).choices([...HEAD_KINDS]).default('exact');
 }
 

@@ -232,7 +232,7 @@ function checkTilings(matrices: readonly TensorNeed[], tilings: Tl1Tilings, repo
   });
 }
 
-/** The copy in six bits a weight is made of an f16 head. One that is missing, or of a wrong type, has been reported. */
+/** The int8 copy is made of an f16 head. One that is missing, or of a wrong type, has been reported. */
 function checkScreen(gguf: GgufFile, config: ModelConfig, report: ReportProblem): void {
   const { name, types } = headNeed(config, gguf);
   const type = gguf.tensors.get(name)?.type;

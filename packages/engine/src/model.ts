@@ -50,7 +50,7 @@ export interface LoadModelOptions {
   /** Default `transcode`. Results are the same; which is the faster depends on the kernels. */
   readonly tl1Kernel?: Tl1Kernel;
   /**
-   * Default `exact`. `screened` makes a copy of the head in six bits a weight at load, and with it sessions that compute
+   * Default `exact`. `screened` makes an int8 copy of the head at load, half as large as the head, and with it sessions that compute
    * only the logits that can be among the largest: see {@link Model.createSession}.
    */
   readonly head?: HeadKind;

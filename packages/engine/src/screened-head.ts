@@ -2,6 +2,7 @@ import {
   type KernelMemory,
   type Lanes,
   type Pointer,
+  screenFineRowBytes,
   screenRowBytes,
   screenValuesBytes,
   type WasmKernels,
@@ -15,16 +16,19 @@ export type HeadKind = 'exact' | 'screened';
 
 export const HEAD_KINDS: readonly HeadKind[] = ['exact', 'screened'];
 
-/** The copy of the head in six bits a weight that the kernels screen with (`packScreen` there). Rows are padded to a multiple of 4. */
+/** The int8 copy of the head that the kernels screen with (`packScreen` there). Rows are padded to a multiple of 4. */
 export interface ScreenWeights {
   readonly codes: Pointer; // uint8 [rows, screenRowBytes(embeddingLength)]
+  readonly fineCodes: Pointer; // uint8 [rows, screenFineRowBytes(embeddingLength)]
   readonly scales: Pointer; // f32 [rows]
   readonly errors: Pointer; // f32 [rows]
+  readonly fineErrors: Pointer; // f32 [rows]
 }
 
-/** What the copy takes: three eighths of the f16 head, and 8 bytes a row. */
+/** What the copy takes: half of the f16 head if its columns are a multiple of 128, and 12 bytes a row. */
 export function screenBytes(config: ModelConfig): number {
-  return paddedRows(config) * (screenRowBytes(config.embeddingLength) + 8);
+  const { embeddingLength } = config;
+  return paddedRows(config) * (screenRowBytes(embeddingLength) + screenFineRowBytes(embeddingLength) + 12);
 }
 
 /** @param output - the head, F16: `checkModel` refuses others */
@@ -34,12 +38,16 @@ export function packScreen(config: ModelConfig, output: Matrix, kernels: WasmKer
   const rows = paddedRows(config);
   kernels.reserveScratch(128);
   const codes = kernels.memory.allocate(rows * screenRowBytes(embeddingLength));
+  const fineCodes = kernels.memory.allocate(rows * screenFineRowBytes(embeddingLength));
   const scales = kernels.memory.allocate(4 * rows);
   const errors = kernels.memory.allocate(4 * rows);
+  const fineErrors = kernels.memory.allocate(4 * rows);
+  const screen = { codes, fineCodes, scales, errors, fineErrors };
   const { scratch } = kernels;
-  kernels.packScreen(output.data, 0, vocabSize, embeddingLength, embeddingLength, codes, scales, errors, scratch);
+  const packed = [codes, fineCodes, scales, errors, fineErrors] as const;
+  kernels.packScreen(output.data, 0, vocabSize, embeddingLength, embeddingLength, ...packed, scratch);
   kernels.flush();
-  return { codes, scales, errors };
+  return screen;
 }
 
 /** What a session's own {@link ScreenedHead} takes. */
@@ -54,6 +62,7 @@ function arrayBytes(config: ModelConfig, topK: number) {
     lower: 4 * paddedRows(config),
     upper: 4 * paddedRows(config),
     heap: 4 * topK,
+    products: 4 * topK,
     candidates: 4 * (1 + capacityOf(config, topK)),
   };
 }
@@ -76,7 +85,8 @@ export class ScreenedHead {
   readonly #bounds: Pointer; // f64 [4]
   readonly #lower: Pointer; // f32 [rows]; then the logits that are computed
   readonly #upper: Pointer; // f32 [rows]
-  readonly #heap: Pointer; // f32 [topK]; then the first logits that are computed
+  readonly #heap: Pointer; // f32 [topK]
+  readonly #products: Pointer; // f32 [topK]
   readonly #candidates: Pointer; // int32 [1 + capacity]
   readonly #pointers: Pointer[] = [];
 
@@ -95,8 +105,9 @@ export class ScreenedHead {
       this.#lower = this.#allocate(bytes.lower);
       this.#upper = this.#allocate(bytes.upper);
       this.#heap = this.#allocate(bytes.heap);
+      this.#products = this.#allocate(bytes.products);
       this.#candidates = this.#allocate(bytes.candidates);
-      kernels.reserveScratch(4 * config.embeddingLength + 256);
+      kernels.reserveScratch(Math.max(4 * config.embeddingLength + 128, 256));
     } catch (error) {
       this.free();
       throw error;
@@ -111,13 +122,16 @@ export class ScreenedHead {
     const { vocabSize, embeddingLength: width } = this.#config;
     const kernels = this.#kernels;
     const { scratch } = kernels;
-    const { codes, scales, errors } = this.#screen;
-    const [lower, upper, heap, candidates, out] = [this.#lower, this.#upper, this.#heap, this.#candidates, this.#lower];
-    kernels.quantizeForScreen(normed, width, this.#values, this.#bounds);
-    kernels.screenRows(codes, 0, vocabSize, width, scales, errors, this.#values, this.#bounds, lower, upper, scratch);
-    kernels.selectLargest(lower, vocabSize, this.#topK, heap, candidates);
-    kernels.rescoreCandidates(this.#output, width, width, normed, candidates, heap, lanes, 0, 1, scratch);
-    kernels.selectCandidates(heap, this.#topK, upper, vocabSize, this.#capacity, candidates);
+    const { codes, fineCodes, scales, errors, fineErrors } = this.#screen;
+    const [values, bounds, lower, upper] = [this.#values, this.#bounds, this.#lower, this.#upper];
+    const [products, topK, candidates, out] = [this.#products, this.#topK, this.#candidates, this.#lower];
+    kernels.quantizeForScreen(normed, width, values, bounds);
+    kernels.screenRows(codes, 0, vocabSize, width, scales, errors, values, bounds, lower, upper, scratch);
+    kernels.selectLargest(lower, vocabSize, topK, this.#heap, candidates);
+    kernels.rescoreCandidates(this.#output, width, width, normed, candidates, products, lanes, 0, 1, scratch);
+    const refined = [scales, fineErrors, values, bounds, products, topK, lower, upper] as const;
+    kernels.refineRows(fineCodes, vocabSize, width, ...refined, 0, 1, scratch);
+    kernels.selectCandidates(upper, vocabSize, products, topK, this.#capacity, candidates);
     kernels.rescoreCandidates(this.#output, width, width, normed, candidates, out, lanes, 0, 1, scratch);
     kernels.f16GemvUnscreened(this.#output, vocabSize, width, width, normed, candidates, out, lanes, 0, 1, scratch);
     kernels.flush();

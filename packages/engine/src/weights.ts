@@ -71,7 +71,7 @@ export interface Weights {
   readonly outputNorm: Pointer; // [embeddingLength]
   readonly output: Matrix; // [vocabSize, embeddingLength]: the head; `tokenEmbd` where they are tied
   readonly ropeFreqs: Pointer | undefined; // f32 [headDim / 2], by which RoPE's angles are divided
-  /** The copy of the head in six bits a weight, where it was asked for. */
+  /** The int8 copy of the head, where it was asked for. */
   readonly screen: ScreenWeights | undefined;
 }
 

@@ -49,9 +49,9 @@ test('what an f32 cache and a screened session take besides', async () => {
   }
   const screened = (await check(good, { head: 'screened' })).memory!;
   const { vocabSize, embeddingLength } = (await check(good)).config!;
-  // input in two bytes a value, four bounds, two bounds of each row, the 40 largest, and a quarter of the rows as candidates
+  // input in two bytes a value, four bounds, two bounds of each row, the 40 largest twice, and a quarter of the rows as candidates
   expect(screened.activations - plain.activations).toBe(
-    256 * Math.ceil(embeddingLength / 128) + 32 + 8 * vocabSize + 4 * 40 + 4 * (1 + vocabSize / 4),
+    256 * Math.ceil(embeddingLength / 128) + 32 + 8 * vocabSize + 2 * 4 * 40 + 4 * (1 + vocabSize / 4),
   );
 });
 

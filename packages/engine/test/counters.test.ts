@@ -138,7 +138,7 @@ describe.each(VARIANTS)('%s kernels count', (kernels) => {
   );
 
   test.each([1, 2, 3])(
-    'the screened head, of which only the rescored rows follow from data, %i thread(s)',
+    'the screened head, of which only the refined and the rescored rows follow from data, %i thread(s)',
     async (threads) => {
       using model = await loadModel(readBytes(MODELS[0]!.model), { kernels, threads, head: 'screened' });
       using session = model.createSession({ head: 'screened', topK: SCREENED_TOP_K, contextLength: 64 });
@@ -149,7 +149,11 @@ describe.each(VARIANTS)('%s kernels count', (kernels) => {
         { position: 9, rows: 1, logits: 'last' },
       ];
       for (const { rows } of batches) await session.evaluate(PROMPT.slice(0, rows));
-      const { [`f16_head_rescored_${kernels}`]: rescored, ...others } = byId(model.counters());
+      const {
+        [`f16_head_rescored_${kernels}`]: rescored,
+        [`f16_head_refined_${kernels}`]: refined,
+        ...others
+      } = byId(model.counters());
       expect(others).toEqual(expectedOf(model, batches, 'screened'));
       const { embeddingLength: width, vocabSize } = model.config;
       expect(rescored!.rows).toBeGreaterThanOrEqual(2 * 3 * SCREENED_TOP_K);
@@ -159,6 +163,14 @@ describe.each(VARIANTS)('%s kernels count', (kernels) => {
         rows: rescored!.rows,
         elements: rescored!.rows * width,
         bytes: rescored!.rows * (2 * width + 4) + 6 * 4 * width,
+      });
+      const blocks = Math.ceil(width / 128);
+      expect(refined!.rows).toBeGreaterThanOrEqual(3 * SCREENED_TOP_K);
+      expect(refined).toEqual({
+        calls: 3,
+        rows: refined!.rows,
+        elements: refined!.rows * width,
+        bytes: refined!.rows * (32 * blocks + 24) + 3 * (256 * blocks + 32 + 4 * SCREENED_TOP_K + 4 * vocabSize),
       });
     },
   );

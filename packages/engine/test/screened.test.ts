@@ -149,12 +149,12 @@ describe('a screened session', () => {
     expect(() => model.createSession({ topK: 3 } as object)).toThrow(TypeError);
   });
 
-  test('takes six bits a weight of the head more, and 8 bytes a row', async () => {
+  test('takes a byte a weight of the head more, and 12 bytes a row', async () => {
     const gguf = await openGguf(tinyBytes());
     const [exact, screened] = [checkModel(gguf), checkModel(gguf, { head: 'screened' })];
     const { vocabSize, embeddingLength } = model.config;
     expect(screened.memory!.weights - exact.memory!.weights).toBe(
-      vocabSize * (96 * Math.ceil(embeddingLength / 128) + 8),
+      vocabSize * (128 * Math.ceil(embeddingLength / 128) + 12),
     );
   });
 

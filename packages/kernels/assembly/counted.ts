@@ -213,32 +213,21 @@ export function attentionF32(
 }
 
 export function packScreen(
-  matrix: usize, rowBegin: i32, rowEnd: i32, width: i32, rowStride: i32, codes: usize, scales: usize, errors: usize,
-  scratch: usize,
+  matrix: usize, rowBegin: i32, rowEnd: i32, width: i32, rowStride: i32,
+  codes: usize, fineCodes: usize, scales: usize, errors: usize, fineErrors: usize, scratch: usize,
 ): void {
   const start = started();
-  screen.packScreen(matrix, rowBegin, rowEnd, width, rowStride, codes, scales, errors, scratch);
-  tallyRows(20, start, rowEnd - rowBegin, width, 2 * width + screenRowBytes(width) + 8, 0);
+  screen.packScreen(
+    matrix, rowBegin, rowEnd, width, rowStride, codes, fineCodes, scales, errors, fineErrors, scratch,
+  );
+  const bytes = 2 * width + <i32>(screen.codesBytes(width) + screen.fineCodesBytes(width)) + 12;
+  tallyRows(20, start, rowEnd - rowBegin, width, bytes, 0);
 }
 
 export function quantizeForScreen(vector: usize, width: i32, values: usize, bounds: usize): void {
   const start = started();
   screen.quantizeForScreen(vector, width, values, bounds);
-  tallyRows(21, start, 1, width, 4 * width + screenValuesBytes(width) + 32, 0);
-}
-
-/** Of the codes of a row: 96 for 128 columns. */
-// @ts-ignore: decorator
-@inline
-function screenRowBytes(width: i32): i32 {
-  return ((width + 127) >> 7) * 96;
-}
-
-/** Of the values of a vector: 256 for 128 columns. */
-// @ts-ignore: decorator
-@inline
-function screenValuesBytes(width: i32): i32 {
-  return ((width + 127) >> 7) * 256;
+  tallyRows(21, start, 1, width, 4 * width + <i32>screen.valuesBytes(width) + 32, 0);
 }
 
 export function screenRows(
@@ -247,7 +236,8 @@ export function screenRows(
 ): void {
   const start = started();
   screen.screenRows(codes, rowBegin, rowEnd, width, scales, errors, values, bounds, lower, upper, scratch);
-  tallyRows(22, start, rowEnd - rowBegin, width, screenRowBytes(width) + 16, screenValuesBytes(width) + 32);
+  const bytes = <i32>screen.codesBytes(width) + 16;
+  tallyRows(22, start, rowEnd - rowBegin, width, bytes, <i32>screen.valuesBytes(width) + 32);
 }
 
 export function selectLargest(lower: usize, rows: i32, k: i32, heap: usize, candidates: usize): void {
@@ -256,11 +246,23 @@ export function selectLargest(lower: usize, rows: i32, k: i32, heap: usize, cand
   tallyRows(28, start, rows, 1, 4, 0);
 }
 
-export function selectCandidates(
-  products: usize, k: i32, upper: usize, rows: i32, capacity: i32, candidates: usize,
+export function refineRows(
+  fineCodes: usize, rows: i32, width: i32, scales: usize, fineErrors: usize, values: usize, bounds: usize,
+  products: usize, k: i32, lower: usize, upper: usize, share: i32, shares: i32, scratch: usize,
 ): void {
   const start = started();
-  screen.selectCandidates(products, k, upper, rows, capacity, candidates);
+  const refined = screen.refineRows(
+    fineCodes, rows, width, scales, fineErrors, values, bounds, products, k, lower, upper, share, shares, scratch,
+  );
+  const bytes = <i32>screen.fineCodesBytes(width) + 24;
+  tallyRows(29, start, refined, width, bytes, <i32>screen.valuesBytes(width) + 32 + 4 * k + 4 * rows);
+}
+
+export function selectCandidates(
+  upper: usize, rows: i32, products: usize, k: i32, capacity: i32, candidates: usize,
+): void {
+  const start = started();
+  screen.selectCandidates(upper, rows, products, k, capacity, candidates);
   tallyRows(23, start, rows, 1, 4, 4 * k);
 }
 

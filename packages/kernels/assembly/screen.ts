@@ -1,8 +1,9 @@
-// The screened head: which rows of an f16 matrix can be among the k largest products, from a copy of it in six bits a weight.
-// See `packScreen` and what follows it in src/contract-screen.ts.
+// The screened head: which rows of an f16 matrix can be among the k largest products, from an int8 copy of it, of which six bits
+// are read of every row, and the last two only of rows that these do not exclude. See src/contract-screen.ts.
 //
-// A row w of the matrix is s * q + e: q integers from -31 to 31, s its scale, e what rounding left. The vector x is
-// t * p + d: p integers that two int8 can hold. What the exact kernel `f16Gemv` gives for the row is L; what is known of it is
+// A row w of the matrix is s * q + e: s its scale, q the integers from -127 to 127 that the copy has, e what rounding left. Without
+// the last two bits it is s * q' + e', q' the middle of four such integers. The vector x is t * p + d: p integers that two int8
+// can hold. What the exact kernel `f16Gemv` gives for the row is L; what is known of it is
 //
 //   L - s * t * (q · p) = (L - w · x) + e · x + s * (q · d)
 //
@@ -11,37 +12,45 @@
 //    passes through fewer than width + 8 additions, and each addition is off by a factor within 1 ± 2^-24 (sums of
 //    multiples of 2^-48 do not underflow). So |L - w · x| <= g * sum |w_i * x_i| <= g * |w| * |x| in every order, with
 //    g = (1 + 2^-24)^(width + 8) - 1 <= 1.02 * (width + 8) * 2^-24 for widths up to 65,536.
-// 2. |e · x| <= |e| * |x|, and 3. |s * (q · d)| <= s * 31 * sqrt(width) * |d|, by Cauchy and Schwarz.
+// 2. |e · x| <= |e| * |x|, and 3. |s * (q · d)| <= s * 127 * sqrt(width) * |d|, by Cauchy and Schwarz.
 //
-// With error = |e| + g * |w| of each row, from when it was packed, L is within error * |x| + s * 31 * sqrt(width) * |d|
-// of s * t * (q · p). e and d are exact in f64: s * q has 24 + 5 bits and t * p 24 + 15, w and x are multiples of 2^-24
-// below 2^16, and s and t are at least 2^-24 / 32,639. Norms are sums of f64 squares, with a relative error below
-// width * 2^-52 < 2^-35; they are multiplied by 1 + 2^-20. The few roundings that remain are relative ones of f64 and one to
-// f32; 2^-22 of the values' magnitudes, and 2^-140 for results too small for those, is far more than all of them. q · p is an
-// integer, and exact: of codes c = q + 32 it is c · p - 32 * sum p, and with p = 256 * high + low, both int8, the sums of
-// 65,536 products of magnitudes up to 63 * 128 stay below 2^30.
+// With error = |e| + g * |w| of each row, from when it was packed, L is within error * |x| + s * 127 * sqrt(width) * |d|
+// of s * t * (q · p); the same holds of q' and e'. e, e' and d are exact in f64: s * q' has 24 + 8 bits and t * p 24 + 15, w and x
+// are multiples of 2^-24 below 2^16, and s and t are at least 2^-24 / 32,639. Norms are sums of f64 squares, with a relative error
+// below width * 2^-52 < 2^-35; they are multiplied by 1 + 2^-20. The few roundings that remain are relative ones of f64 and one to
+// f32; 2^-22 of the values' magnitudes, and 2^-140 for results too small for those, is far more than all of them. The estimate
+// that `refineRows` corrects is the middle of two bounds in f32, which are each off by at most 2^-24 of themselves, or 2^-150.
+//
+// q' · p and q · p are exact: with codes c, q = c - 128 and q' = 4 * floor(c / 4) - 126.5, they are sums of floor(c / 4) * p, of
+// (c mod 4) * p and of p, and with p = 256 * high + low, both int8, the sums of 65,536 products of magnitudes up to 63 * 128 stay
+// below 2^30.
 //
 // Then, of any k rows, the least L is at most the k-th largest L of all. `selectLargest` takes rows whose lower bounds are
 // large, and `rescoreCandidates` computes them. A row whose upper bound is below the least of these cannot be among the k
 // largest, nor equal to the last of them. All others are candidates. That the k are computed, not only bounded, halves how far
-// below the k-th largest a row can be and still be a candidate.
+// below them a row is excluded, where estimates are much better than their bounds.
 //
 // Non-finite values make bounds that are NaN or infinite, and those exclude no row.
 import { f16Gemv } from './f16-matmul';
-import { dot16, loadF16x4, promoteHigh, sums4 } from './lanes';
+import { dot16, loadF16x4, promoteHigh, sumI32, sums4 } from './lanes';
 import { touch, touchAhead, TOUCHED_BYTES } from './touch';
 
 const OUTWARD: f64 = 1.0 + 1.0 / 1048576.0;
 
 /** Magnitude of the largest q, and what is added to make it a code. */
-const LARGEST_CODE: i32 = 31;
-const CODE_OFFSET: i32 = 32;
+const LARGEST_CODE: i32 = 127;
+const CODE_OFFSET: i32 = 128;
+
+/** q' - 4 * floor(c / 4), and what that is of codes' last two bits. */
+const COARSE_OFFSET: f64 = -126.5;
+const FINE_OFFSET: f64 = -1.5;
 
 /** Largest magnitude of p = 256 * high + low: high is at most 127. */
 const MOST_STEPS: i32 = 32639;
 
-/** Bytes of the codes of 128 columns. */
+/** Bytes of the codes of 128 columns: of their upper six bits, and of their last two. */
 const BLOCK_BYTES: usize = 96;
+const FINE_BLOCK_BYTES: usize = 32;
 
 // @ts-ignore: decorator
 @inline
@@ -49,12 +58,30 @@ function blocksOf(width: i32): usize {
   return <usize>((width + 127) >> 7);
 }
 
+// @ts-ignore: decorator
+@inline
+export function codesBytes(width: i32): usize {
+  return blocksOf(width) * BLOCK_BYTES;
+}
+
+// @ts-ignore: decorator
+@inline
+export function fineCodesBytes(width: i32): usize {
+  return blocksOf(width) * FINE_BLOCK_BYTES;
+}
+
+/** Of what {@link quantizeForScreen} makes of a vector. */
+// @ts-ignore: decorator
+@inline
+export function valuesBytes(width: i32): usize {
+  return blocksOf(width) << 8;
+}
+
 export function packScreen(
-  matrix: usize, rowBegin: i32, rowEnd: i32, width: i32, rowStride: i32, codes: usize, scales: usize, errors: usize,
-  scratch: usize,
+  matrix: usize, rowBegin: i32, rowEnd: i32, width: i32, rowStride: i32,
+  codes: usize, fineCodes: usize, scales: usize, errors: usize, fineErrors: usize, scratch: usize,
 ): void {
   const g = 1.02 * <f64>(width + 8) / 16777216.0;
-  const rowBytes = blocksOf(width) * BLOCK_BYTES;
   for (let row = rowBegin; row < rowEnd; row++) {
     const source = matrix + ((<usize>row * rowStride) << 1), end = source + (<usize>width << 1);
     let largest = f32x4.splat(0);
@@ -63,55 +90,82 @@ export function packScreen(
       max(f32x4.extract_lane(largest, 0), f32x4.extract_lane(largest, 1)),
       max(f32x4.extract_lane(largest, 2), f32x4.extract_lane(largest, 3)),
     );
-    let target = codes + <usize>row * rowBytes;
+    const at = <usize>row << 2;
+    let target = codes + <usize>row * codesBytes(width), fineTarget = fineCodes + <usize>row * fineCodesBytes(width);
     if (!(amax < Infinity)) {
-      memory.fill(target, 0, rowBytes);
-      store<f32>(scales + (<usize>row << 2), 0);
-      store<f32>(errors + (<usize>row << 2), Infinity);
+      memory.fill(target, 0, codesBytes(width));
+      memory.fill(fineTarget, 0, fineCodesBytes(width));
+      store<f32>(scales + at, 0);
+      store<f32>(errors + at, Infinity);
+      store<f32>(fineErrors + at, Infinity);
       continue;
     }
     const scale = amax / <f32>LARGEST_CODE;
     const s = f32x4.splat(scale), s64 = f64x2.splat(<f64>scale);
-    // Sums of squares of columns 0 and 1, 2 and 3 modulo 4: of what rounding leaves, and of weights
-    let e0 = f64x2.splat(0), e1 = f64x2.splat(0), w0 = f64x2.splat(0), w1 = f64x2.splat(0);
-    for (let block = source; block < end; block += 256, target += BLOCK_BYTES) {
+    // Sums of squares of columns 0 and 1, 2 and 3 modulo 4: of what rounding leaves with and without the last bits, and of weights
+    let e0 = f64x2.splat(0), e1 = f64x2.splat(0), c0 = f64x2.splat(0), c1 = f64x2.splat(0);
+    let w0 = f64x2.splat(0), w1 = f64x2.splat(0);
+    for (let block = source; block < end; block += 256) {
       const blockEnd = min(block + 256, end);
       if (blockEnd < block + 256) memory.fill(scratch, 0, 128); // columns that do not exist
       for (let p = block, to = scratch; p < blockEnd; p += 8, to += 4) {
         const w = loadF16x4(p);
         const q = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.div(w, s))); // 0 / 0 in a row of zeros gives 0
+        const code = i32x4.add(q, i32x4.splat(CODE_OFFSET));
+        const coarse = v128.andnot(code, i32x4.splat(3));
         const low = f64x2.promote_low_f32x4(w), high = promoteHigh(w);
-        const qHigh = i64x2.shuffle(q, q, 1, 1);
-        const dLow = f64x2.sub(low, f64x2.mul(s64, f64x2.convert_low_i32x4_s(q)));
-        const dHigh = f64x2.sub(high, f64x2.mul(s64, f64x2.convert_low_i32x4_s(qHigh)));
-        e0 = f64x2.add(e0, f64x2.mul(dLow, dLow));
-        e1 = f64x2.add(e1, f64x2.mul(dHigh, dHigh));
+        const eLow = f64x2.sub(low, f64x2.mul(s64, f64x2.convert_low_i32x4_s(q)));
+        const eHigh = f64x2.sub(high, f64x2.mul(s64, f64x2.convert_low_i32x4_s(i64x2.shuffle(q, q, 1, 1))));
+        const cLow = f64x2.sub(low, f64x2.mul(s64, coarseValues(coarse)));
+        const cHigh = f64x2.sub(high, f64x2.mul(s64, coarseValues(i64x2.shuffle(coarse, coarse, 1, 1))));
+        e0 = f64x2.add(e0, f64x2.mul(eLow, eLow));
+        e1 = f64x2.add(e1, f64x2.mul(eHigh, eHigh));
+        c0 = f64x2.add(c0, f64x2.mul(cLow, cLow));
+        c1 = f64x2.add(c1, f64x2.mul(cHigh, cHigh));
         w0 = f64x2.add(w0, f64x2.mul(low, low));
         w1 = f64x2.add(w1, f64x2.mul(high, high));
-        const words = i16x8.narrow_i32x4_s(q, q);
-        const bytes = i8x16.add(i8x16.narrow_i16x8_s(words, words), i8x16.splat(<i8>CODE_OFFSET));
-        store<i32>(to, i32x4.extract_lane(bytes, 0));
+        const words = i16x8.narrow_i32x4_s(code, code);
+        store<i32>(to, i32x4.extract_lane(i8x16.narrow_i16x8_u(words, words), 0));
       }
-      packBlock(scratch, target);
-      packBlock(scratch + 16, target + 16);
+      for (let half = 0; half < 2; half++, target += 16, fineTarget += 16) packHalf(scratch + (half << 4), target, fineTarget);
+      target += BLOCK_BYTES - 32;
     }
-    const error = (sqrt<f64>(sumF64(e0, e1)) + g * sqrt<f64>(sumF64(w0, w1))) * OUTWARD;
-    store<f32>(scales + (<usize>row << 2), scale);
-    store<f32>(errors + (<usize>row << 2), <f32>(error * OUTWARD));
+    const rounding = g * sqrt<f64>(sumF64(w0, w1));
+    store<f32>(scales + at, scale);
+    store<f32>(errors + at, errorOf(sumF64(c0, c1), rounding));
+    store<f32>(fineErrors + at, errorOf(sumF64(e0, e1), rounding));
   }
 }
 
-/** Half a block: the codes of columns 96 to 127, two bits at a time, above those of columns 0 to 95. */
+/** q' of two codes without their last two bits. */
 // @ts-ignore: decorator
 @inline
-function packBlock(codes: usize, target: usize): void {
-  const last = v128.load(codes, 96);
-  const bits01 = i16x8.shl(v128.and(last, i8x16.splat(0x03)), 6);
-  const bits23 = i16x8.shl(v128.and(last, i8x16.splat(0x0c)), 4);
-  const bits45 = i16x8.shl(v128.and(last, i8x16.splat(0x30)), 2);
-  v128.store(target, v128.or(v128.load(codes), bits01));
-  v128.store(target, v128.or(v128.load(codes, 32), bits23), 32);
-  v128.store(target, v128.or(v128.load(codes, 64), bits45), 64);
+function coarseValues(codes: v128): v128 {
+  return f64x2.add(f64x2.convert_low_i32x4_s(codes), f64x2.splat(COARSE_OFFSET));
+}
+
+// @ts-ignore: decorator
+@inline
+function errorOf(squares: f64, rounding: f64): f32 {
+  return <f32>((sqrt<f64>(squares) + rounding) * OUTWARD * OUTWARD);
+}
+
+/**
+ * Half of 128 codes, of which those of 32 columns are 32 bytes apart. Of the upper six bits, those of columns 96 to 127 go above
+ * the others', two at a time.
+ */
+// @ts-ignore: decorator
+@inline
+function packHalf(codes: usize, target: usize, fineTarget: usize): void {
+  const a = v128.load(codes), b = v128.load(codes, 32), c = v128.load(codes, 64), d = v128.load(codes, 96);
+  const last = i8x16.shr_u(d, 2);
+  v128.store(target, v128.or(i8x16.shr_u(a, 2), i8x16.shl(last, 6)));
+  v128.store(target, v128.or(i8x16.shr_u(b, 2), i8x16.shl(i8x16.shr_u(last, 2), 6)), 32);
+  v128.store(target, v128.or(i8x16.shr_u(c, 2), i8x16.shl(i8x16.shr_u(last, 4), 6)), 64);
+  const two = i8x16.splat(3);
+  const ab = v128.or(v128.and(a, two), i8x16.shl(v128.and(b, two), 2));
+  const cd = v128.or(v128.and(c, two), i8x16.shl(v128.and(d, two), 2));
+  v128.store(fineTarget, v128.or(ab, i8x16.shl(cd, 4)));
 }
 
 // @ts-ignore: decorator
@@ -131,7 +185,7 @@ export function quantizeForScreen(vector: usize, width: i32, values: usize, boun
   }
   const most = <f32>MOST_STEPS;
   const unit: f32 = amax < Infinity ? amax / most : NaN;
-  memory.fill(values, 0, blocksOf(width) << 8);
+  memory.fill(values, 0, valuesBytes(width));
   let left: f64 = 0;
   let sum: i64 = 0;
   for (let i: usize = 0; i < <usize>width; i++) {
@@ -147,8 +201,8 @@ export function quantizeForScreen(vector: usize, width: i32, values: usize, boun
   }
   store<f64>(bounds, <f64>unit);
   store<f64>(bounds, sqrt<f64>(squares) * OUTWARD, 8); // >= |x|
-  store<f64>(bounds, <f64>LARGEST_CODE * sqrt<f64>(<f64>width) * sqrt<f64>(left) * OUTWARD, 16); // >= 31 * sqrt(width) * |d|
-  store<f64>(bounds, <f64>CODE_OFFSET * <f64>sum, 24);
+  store<f64>(bounds, <f64>LARGEST_CODE * sqrt<f64>(<f64>width) * sqrt<f64>(left) * OUTWARD, 16); // >= 127 * sqrt(width) * |d|
+  store<f64>(bounds, <f64>sum, 24);
 }
 
 /** Lower bounds of two rows in lanes 0 and 1, upper bounds in 2 and 3. */
@@ -186,12 +240,12 @@ function sumRows(p: usize): v128 {
   );
 }
 
-/** q · p of two rows, from their sums over the high and the low bytes of p. */
+/** q' · p of two rows, from the sums of their codes with the high and the low bytes of p. */
 // @ts-ignore: decorator
 @inline
 function dots2(high: v128, low: v128, offset: v128): v128 {
   const dots = f64x2.mul(f64x2.convert_low_i32x4_s(high), f64x2.splat(256));
-  return f64x2.sub(f64x2.add(dots, f64x2.convert_low_i32x4_s(low)), offset);
+  return f64x2.add(f64x2.mul(f64x2.add(dots, f64x2.convert_low_i32x4_s(low)), f64x2.splat(4)), offset);
 }
 
 /** Of each page, for {@link touchAhead}: by `bench kernels --only screenRows`. */
@@ -201,11 +255,11 @@ export function screenRows(
   codes: usize, rowBegin: i32, rowEnd: i32, width: i32, scales: usize, errors: usize,
   values: usize, bounds: usize, lower: usize, upper: usize, scratch: usize,
 ): void {
-  const stride = blocksOf(width) * BLOCK_BYTES;
-  const valuesEnd = values + (blocksOf(width) << 8);
+  const stride = codesBytes(width);
+  const valuesEnd = values + valuesBytes(width);
   const most = max(4, (TOUCHED_BYTES / <i32>stride) & ~3);
   const six = i8x16.splat(0x3f);
-  const offset = v128.load64_splat(bounds, 24);
+  const offset = f64x2.splat(COARSE_OFFSET * load<f64>(bounds, 24));
   let touched = 0;
   let next: usize = 0, nextEnd: usize = 0; // the block after that of the row
   for (let row = rowBegin; row < rowEnd; row += 4) {
@@ -320,7 +374,7 @@ export function selectLargest(lower: usize, rows: i32, k: i32, heap: usize, cand
     const end = min(row + 16, rows);
     if (end == row + 16 && allLess16(lower + (<usize>row << 2), f32x4.splat(least))) continue;
     for (let r = row; r < end && count < k; r++) {
-      if (!(load<f32>(lower + (<usize>r << 2)) >= least)) continue; // NaN, too
+      if (load<f32>(lower + (<usize>r << 2)) < least) continue; // not NaN
       count++;
       store<i32>(candidates + (<usize>count << 2), r);
     }
@@ -328,11 +382,92 @@ export function selectLargest(lower: usize, rows: i32, k: i32, heap: usize, cand
   store<i32>(candidates, count);
 }
 
-export function selectCandidates(
-  products: usize, k: i32, upper: usize, rows: i32, capacity: i32, candidates: usize,
-): void {
-  let least: f32 = load<i32>(candidates) == k ? Infinity : -Infinity;
+/** The least of `k` products. */
+function leastOf(products: usize, k: i32): f32 {
+  let least: f32 = Infinity;
   for (let i: usize = 0; i < <usize>k; i++) least = min(least, load<f32>(products + (i << 2))); // NaN stays NaN
+  return least;
+}
+
+/** Returns how many rows it refined. */
+export function refineRows(
+  fineCodes: usize, rows: i32, width: i32, scales: usize, fineErrors: usize, values: usize, bounds: usize,
+  products: usize, k: i32, lower: usize, upper: usize, share: i32, shares: i32, scratch: usize,
+): i32 {
+  const least = leastOf(products, k);
+  const begin = shareOf(rows, share, shares), rowEnd = shareOf(rows, share + 1, shares);
+  let refined = 0;
+  for (let row = begin; row < rowEnd; row += 16) {
+    const end = min(row + 16, rowEnd);
+    if (end == row + 16 && allLess16(upper + (<usize>row << 2), f32x4.splat(least))) continue;
+    for (let r = row; r < end; r++) {
+      if (load<f32>(upper + (<usize>r << 2)) < least) continue; // not NaN
+      const dot = fineDot(fineCodes + <usize>r * fineCodesBytes(width), width, values, scratch);
+      refineBounds(dot + FINE_OFFSET * load<f64>(bounds, 24), <usize>r << 2, scales, fineErrors, bounds, lower, upper);
+      refined++;
+    }
+  }
+  return refined;
+}
+
+/** A row's sum of products of the last two bits of its codes with p. */
+function fineDot(codes: usize, width: i32, values: usize, scratch: usize): f64 {
+  const valuesEnd = values + valuesBytes(width);
+  const two = i8x16.splat(3);
+  let h = i32x4.splat(0), H = i32x4.splat(0), l = i32x4.splat(0), L = i32x4.splat(0); // as in screenRows
+  for (let v = values, p = codes; v < valuesEnd; v += 256, p += FINE_BLOCK_BYTES) {
+    const c = v128.load(p), C = v128.load(p, 16);
+    let q = v128.and(c, two), Q = v128.and(C, two);
+    h = dot16(v128.load(v), q, h);
+    H = dot16(v128.load(v, 16), Q, H);
+    l = dot16(v128.load(v, 128), q, l);
+    L = dot16(v128.load(v, 144), Q, L);
+    q = v128.and(i16x8.shr_u(c, 2), two);
+    Q = v128.and(i16x8.shr_u(C, 2), two);
+    h = dot16(v128.load(v, 32), q, h);
+    H = dot16(v128.load(v, 48), Q, H);
+    l = dot16(v128.load(v, 160), q, l);
+    L = dot16(v128.load(v, 176), Q, L);
+    q = v128.and(i16x8.shr_u(c, 4), two);
+    Q = v128.and(i16x8.shr_u(C, 4), two);
+    h = dot16(v128.load(v, 64), q, h);
+    H = dot16(v128.load(v, 80), Q, H);
+    l = dot16(v128.load(v, 192), q, l);
+    L = dot16(v128.load(v, 208), Q, L);
+    q = v128.and(i16x8.shr_u(c, 6), two);
+    Q = v128.and(i16x8.shr_u(C, 6), two);
+    h = dot16(v128.load(v, 96), q, h);
+    H = dot16(v128.load(v, 112), Q, H);
+    l = dot16(v128.load(v, 224), q, l);
+    L = dot16(v128.load(v, 240), Q, L);
+  }
+  v128.store(scratch, h);
+  v128.store(scratch, H, 16);
+  v128.store(scratch, l, 32);
+  v128.store(scratch, L, 48);
+  const high = sumI32(i32x4.add(v128.load(scratch), v128.load(scratch, 16)));
+  const low = sumI32(i32x4.add(v128.load(scratch, 32), v128.load(scratch, 48)));
+  return 256.0 * <f64>high + <f64>low;
+}
+
+/** Bounds with all bits of a row's codes, from those without the last two and what (q - q') · p is. */
+function refineBounds(
+  dot: f64, at: usize, scales: usize, fineErrors: usize, bounds: usize, lower: usize, upper: usize,
+): void {
+  const scale = <f64>load<f32>(scales + at);
+  const low = <f64>load<f32>(lower + at), high = <f64>load<f32>(upper + at);
+  const estimate = (low + high) * 0.5 + dot * (scale * load<f64>(bounds));
+  let radius = <f64>load<f32>(fineErrors + at) * load<f64>(bounds, 8) + scale * load<f64>(bounds, 16);
+  const slack = (abs(estimate) + radius) * 2.384185791015625e-7 + (abs(low) + abs(high)) * 1.1920928955078125e-7; // 2^-22, 2^-23
+  radius += slack + 7.174648137343064e-43; // 2^-140
+  store<f32>(lower + at, <f32>(estimate - radius));
+  store<f32>(upper + at, <f32>(estimate + radius));
+}
+
+export function selectCandidates(
+  upper: usize, rows: i32, products: usize, k: i32, capacity: i32, candidates: usize,
+): void {
+  const least = leastOf(products, k);
   let count = 0;
   for (let row = 0; row < rows; row += 16) {
     const end = min(row + 16, rows);

@@ -5,7 +5,7 @@ import {
   add, addToRows, attention, attentionF32, bf16Gemm, f16Gemm, f16Gemv, f16GemvUnscreened, f32Gemm, f32Gemv,
   i2sGemm, i2sGemmI16, i2sGemmWide, i2sGemv, i2sGemvI16, i2sGemvWide, multiplyBy, packScreen, q4_0Gemm, q6KGemm,
   q8_0Gemm, quantizeForScreen, quantizeRows, quantizeRowsQ8_0, quantizeRowsQ8K, quantizeRowsTl1,
-  reluSquaredGate, rescoreCandidates, rmsNorm, ropeNeox, ropeNorm, roundToBf16, roundToF16, screenRows,
+  refineRows, reluSquaredGate, rescoreCandidates, rmsNorm, ropeNeox, ropeNorm, roundToBf16, roundToF16, screenRows,
   selectCandidates, selectLargest, siluGate, storeKeysValuesShare, storeKeysValuesF32Share, tl1Gemv, tq2_0Gemm, widenF16,
 } from './counted';
 import { addTime, callsAreTimed, clock, countCall, countFirstThread, timeCalls } from './counters';
@@ -285,8 +285,8 @@ function step(team: usize, p: usize, thread: i32, threads: i32, scratch: usize):
     }
     case 20: {
       const begin = share(word(p, 1), word(p, 2), 1, thread, threads), end = share(word(p, 1), word(p, 2), 1, thread + 1, threads);
-      packScreen(word(p, 0), begin, end, word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), scratch);
-      return p + 10 * 4;
+      packScreen(word(p, 0), begin, end, word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8), word(p, 9), scratch);
+      return p + 12 * 4;
     }
     case 21: {
       if (thread == 0) quantizeForScreen(word(p, 0), word(p, 1), word(p, 2), word(p, 3));
@@ -299,9 +299,7 @@ function step(team: usize, p: usize, thread: i32, threads: i32, scratch: usize):
       return p + 12 * 4;
     }
     case 23: {
-      if (thread == 0) {
-        selectCandidates(word(p, 0), word(p, 1), word(p, 2), word(p, 3), word(p, 4), word(p, 5));
-      }
+      if (thread == 0) selectCandidates(word(p, 0), word(p, 1), word(p, 2), word(p, 3), word(p, 4), word(p, 5));
       return p + 7 * 4;
     }
     case 24: {
@@ -327,6 +325,13 @@ function step(team: usize, p: usize, thread: i32, threads: i32, scratch: usize):
     case 28: {
       if (thread == 0) selectLargest(word(p, 0), word(p, 1), word(p, 2), word(p, 3), word(p, 4));
       return p + 6 * 4;
+    }
+    case 29: {
+      refineRows(
+        word(p, 0), word(p, 1), word(p, 2), word(p, 3), word(p, 4), word(p, 5), word(p, 6), word(p, 7), word(p, 8), word(p, 9),
+        word(p, 10), thread, threads, scratch,
+      );
+      return p + 15 * 4;
     }
     case 32: {
       const begin = share(word(p, 1), word(p, 2), 1, thread, threads), end = share(word(p, 1), word(p, 2), 1, thread + 1, threads);

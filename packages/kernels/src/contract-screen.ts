@@ -1,8 +1,13 @@
 import type { Lanes, Pointer } from './contract.ts';
 
-/** Bytes of a row of {@link ScreenKernels.packScreen}'s codes. */
+/** Bytes of the upper six bits of a row's codes ({@link ScreenKernels.packScreen}). */
 export function screenRowBytes(width: number): number {
   return 96 * Math.ceil(width / 128);
+}
+
+/** Bytes of the last two bits of a row's codes ({@link ScreenKernels.packScreen}). */
+export function screenFineRowBytes(width: number): number {
+  return 32 * Math.ceil(width / 128);
 }
 
 /** Bytes of what {@link ScreenKernels.quantizeForScreen} makes of a vector. */
@@ -12,25 +17,29 @@ export function screenValuesBytes(width: number): number {
 
 /**
  * The screened head: the k largest products of an f16 matrix with a vector, with the bits of {@link Kernels.f16Gemv},
- * mostly from a copy of the matrix in six bits a weight. It bounds every product from below and above; rows whose upper bound
- * is below k products that were computed exactly cannot be among the k largest, and the others are computed, too. The bounds
- * are proven in assembly/screen.ts, for both orders of {@link Lanes}.
+ * mostly from six bits of an int8 copy of the matrix. It bounds every product from below and above, and computes k of them
+ * exactly. Of rows whose upper bound is not below these, it bounds products again, by all bits of the copy. What is below then
+ * cannot be among the k largest, and the others are computed exactly. The bounds are proven in assembly/screen.ts, for both
+ * orders of {@link Lanes}.
  *
- * Calls in this order, once the matrix is packed: quantizeForScreen, screenRows, selectLargest, rescoreCandidates,
+ * Calls in this order, once the matrix is packed: quantizeForScreen, screenRows, selectLargest, rescoreCandidates, refineRows,
  * selectCandidates, rescoreCandidates, f16GemvUnscreened.
  */
 export interface ScreenKernels {
   /**
-   * Rounds rows of an f16 matrix to six bits: scale = f32(max |w| / 31), code = 32 + roundToEven(f32(w / scale)).
+   * Rounds rows of an f16 matrix to int8: scale = f32(max |w| / 127), code = 128 + roundToEven(f32(w / scale)).
    *
    * @param matrix - f16 [rows, rowStride]; the first `width` columns count, a multiple of 16, at most 65,536
-   * @param codes - out: uint8 [rows, {@link screenRowBytes}], 96 bytes for 128 columns: the lowest six bits of bytes 0 to 95
-   *   are the codes of columns 0 to 95, the upper two of bytes j, 32 + j and 64 + j, lowest first, the code of column 96 + j.
-   *   Columns beyond `width` have the code 0, as has a row that is not finite
+   * @param codes - out: uint8 [rows, {@link screenRowBytes}], upper six bits of codes, 96 bytes for 128 columns: the lower six
+   *   bits of bytes 0 to 95 are those of columns 0 to 95, the upper two of bytes j, 32 + j and 64 + j, lowest first, those of
+   *   column 96 + j. Columns beyond `width` have the code 0, as has a row that is not finite
+   * @param fineCodes - out: uint8 [rows, {@link screenFineRowBytes}], the last two bits of codes, 32 bytes for 128 columns:
+   *   byte j has those of columns j, 32 + j, 64 + j and 96 + j, lowest first
    * @param scales - out: f32 [rows]
-   * @param errors - out: f32 [rows], how far a product with a vector of norm 1 can be from the exact kernel's: what
-   *   rounding to six bits left, and the exact kernel's own rounding. A row that is not finite has the scale 0 and the error
-   *   infinity
+   * @param errors - out: f32 [rows], how far a product with a vector of norm 1 can be from the exact kernel's, if of the last two
+   *   bits only the middle of their values is known: what rounding left, and the exact kernel's own rounding. A row that is not
+   *   finite has the scale 0 and the error infinity
+   * @param fineErrors - out: f32 [rows], the same if all bits are known
    * @param scratch - 128 bytes
    */
   packScreen(
@@ -40,8 +49,10 @@ export interface ScreenKernels {
     width: number,
     rowStride: number,
     codes: Pointer,
+    fineCodes: Pointer,
     scales: Pointer,
     errors: Pointer,
+    fineErrors: Pointer,
     scratch: Pointer,
   ): void;
 
@@ -52,7 +63,7 @@ export interface ScreenKernels {
    * @param values - out: int8 [{@link screenValuesBytes}], 256 bytes for 128 columns: their `high`, then their `low`; 0 for
    *   columns beyond `width`
    * @param bounds - out: f64 [4], the unit (NaN if a value is not finite), at least the vector's norm, at least
-   *   31 * sqrt(width) times the norm of what rounding left, 32 times the sum of p
+   *   127 * sqrt(width) times the norm of what rounding left, the sum of p
    */
   quantizeForScreen(vector: Pointer, width: number, values: Pointer, bounds: Pointer): void;
 
@@ -81,32 +92,59 @@ export interface ScreenKernels {
   ): void;
 
   /**
-   * k rows, no lower bound of which is below the k-th largest: the first that are so.
+   * k rows with large lower bounds: the first k whose lower bound is not below the k-th largest, so that one that is equal to it
+   * can take the place of a larger one further on. NaN is not below anything.
    *
    * @param lower - f32 [rows]
    * @param k - 1 to rows
    * @param heap - f32 [k], written
-   * @param candidates - out: int32 [1 + k], their number and the rows from the lowest up. They are fewer than k only where
-   *   lower bounds are NaN
+   * @param candidates - out: int32 [1 + k], k and the rows from the lowest up
    */
   selectLargest(lower: Pointer, rows: number, k: number, heap: Pointer, candidates: Pointer): void;
 
   /**
-   * The rows that can be among the k with the largest products, or equal to the last of them: those whose upper bound is not
-   * below the products of k others.
+   * Bounds with all bits of the codes, of the rows whose upper bound is not below any of the k products. A team's threads take
+   * shares of their own: `share` is 0 and `shares` 1.
    *
-   * @param products - f32 [k], of {@link ScreenKernels.rescoreCandidates} for what {@link ScreenKernels.selectLargest} chose
+   * @param fineCodes - uint8 [rows, {@link screenFineRowBytes}] ({@link ScreenKernels.packScreen}), with `scales` and
+   *   `fineErrors` f32 [rows]
+   * @param values - as {@link ScreenKernels.screenRows} takes them, and `bounds`
+   * @param products - f32 [k], of any k rows
+   * @param lower - f32 [rows], as {@link ScreenKernels.screenRows} gives them; `upper` the same. Both are replaced
+   * @param scratch - 64 bytes
+   */
+  refineRows(
+    fineCodes: Pointer,
+    rows: number,
+    width: number,
+    scales: Pointer,
+    fineErrors: Pointer,
+    values: Pointer,
+    bounds: Pointer,
+    products: Pointer,
+    k: number,
+    lower: Pointer,
+    upper: Pointer,
+    share: 0,
+    shares: 1,
+    scratch: Pointer,
+  ): void;
+
+  /**
+   * The rows that can be among the k with the largest products, or equal to the last of them: those whose upper bound is not
+   * below any of k products.
+   *
    * @param upper - f32 [rows]
+   * @param products - f32 [k], of any k rows
    * @param capacity - most candidates, k to rows
-   * @param candidates - in: what {@link ScreenKernels.selectLargest} left, of which the number counts: if it is not k, no row
-   *   is excluded. Out: int32 [1 + capacity], the number of candidates and the rows from the lowest up; or -1 if they are more
+   * @param candidates - out: int32 [1 + capacity], their number and the rows from the lowest up; or -1 if they are more
    *   than capacity
    */
   selectCandidates(
-    products: Pointer,
-    k: number,
     upper: Pointer,
     rows: number,
+    products: Pointer,
+    k: number,
     capacity: number,
     candidates: Pointer,
   ): void;

@@ -6,7 +6,7 @@ export {
   type Lanes,
   type Pointer,
 } from './contract.ts';
-export { screenRowBytes, type ScreenKernels, screenValuesBytes } from './contract-screen.ts';
+export { screenFineRowBytes, type ScreenKernels, screenRowBytes, screenValuesBytes } from './contract-screen.ts';
 export { type KernelCounter, sumOfCounters } from './counters.ts';
 export { KernelError, type KernelErrorCode } from './errors.ts';
 export type { KernelChoice, TriedKernel } from './i2s-choice.ts';

@@ -64,6 +64,7 @@ export type SharedOperation =
   | 'i2sGemvI16'
   | 'i2sGemmI16'
   | 'selectLargest'
+  | 'refineRows'
   | 'ropeNorm'
   | 'addToRows'
   | 'multiplyBy'
@@ -237,10 +238,10 @@ export const OPERATIONS: Readonly<Record<OperationName, Operation>> = {
   },
   packScreen: {
     code: 20,
-    signature: 'iiiiiiiis',
+    signature: 'iiiiiiiiiis',
     id: 'f16_head_packed',
     weightType: 'F16',
-    description: 'copy of the head in six bits a weight, at load',
+    description: 'int8 copy of the head, at load',
   },
   quantizeForScreen: {
     code: 21,
@@ -254,7 +255,7 @@ export const OPERATIONS: Readonly<Record<OperationName, Operation>> = {
     signature: 'iiiiiiiiiis',
     id: 'f16_head_screened',
     weightType: 'F16',
-    description: 'bounds of all logits from the six-bit copy of the head',
+    description: 'bounds of all logits from six bits of the int8 copy of the head',
   },
   selectCandidates: {
     code: 23,
@@ -301,6 +302,13 @@ export const OPERATIONS: Readonly<Record<OperationName, Operation>> = {
     id: 'f16_head_largest',
     weightType: 'none',
     description: 'rows of the head with the largest lower bounds',
+  },
+  refineRows: {
+    code: 29,
+    signature: 'iiiiiiiiiiiiis',
+    id: 'f16_head_refined',
+    weightType: 'F16',
+    description: 'bounds from all bits of the copy, of the rows that six do not exclude',
   },
   ropeNorm: {
     code: 32,

@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, test } from 'vitest';
 import { Random } from '../src/conformance/random.ts';
 import type { Lanes } from '../src/contract.ts';
-import { screenRowBytes, screenValuesBytes } from '../src/contract-screen.ts';
+import { screenFineRowBytes, screenRowBytes, screenValuesBytes } from '../src/contract-screen.ts';
 import { loadKernels, type WasmKernels } from '../src/load.ts';
 import { f16Bits, f16Value } from '../src/reference/float.ts';
 import { VARIANTS } from './variants.ts';
@@ -27,8 +27,10 @@ function run(kernels: WasmKernels, { rows, width, weights, vector }: Head, k: nu
     matrix: 2 * rows * width,
     vector: 4 * width,
     codes: padded * screenRowBytes(width),
+    fineCodes: padded * screenFineRowBytes(width),
     scales: 4 * padded,
     errors: 4 * padded,
+    fineErrors: 4 * padded,
     values: screenValuesBytes(width),
     bounds: 32,
     lower: 4 * padded,
@@ -48,7 +50,8 @@ function run(kernels: WasmKernels, { rows, width, weights, vector }: Head, k: nu
     kernels.reserveScratch(4 * width + 256);
     const { scratch } = kernels;
     kernels.f16Gemv(at.matrix, 0, rows, width, width, at.vector, at.exact, lanes, scratch);
-    kernels.packScreen(at.matrix, 0, rows, width, width, at.codes, at.scales, at.errors, scratch);
+    const packed = [at.codes, at.fineCodes, at.scales, at.errors, at.fineErrors] as const;
+    kernels.packScreen(at.matrix, 0, rows, width, width, ...packed, scratch);
     kernels.quantizeForScreen(at.vector, width, at.values, at.bounds);
     kernels.screenRows(
       at.codes,
@@ -65,7 +68,11 @@ function run(kernels: WasmKernels, { rows, width, weights, vector }: Head, k: nu
     );
     kernels.selectLargest(at.lower, rows, k, at.heap, at.candidates);
     kernels.rescoreCandidates(at.matrix, width, width, at.vector, at.candidates, at.first, lanes, 0, 1, scratch);
-    kernels.selectCandidates(at.first, k, at.upper, rows, capacity, at.candidates);
+    kernels.flush();
+    const coarse = { lower: memory.f32(at.lower, rows).slice(), upper: memory.f32(at.upper, rows).slice() };
+    const refined = [at.scales, at.fineErrors, at.values, at.bounds, at.first, k, at.lower, at.upper] as const;
+    kernels.refineRows(at.fineCodes, rows, width, ...refined, 0, 1, scratch);
+    kernels.selectCandidates(at.upper, rows, at.first, k, capacity, at.candidates);
     kernels.rescoreCandidates(at.matrix, width, width, at.vector, at.candidates, at.out, lanes, 0, 1, scratch);
     kernels.f16GemvUnscreened(at.matrix, rows, width, width, at.vector, at.candidates, at.out, lanes, 0, 1, scratch);
     kernels.flush();
@@ -73,8 +80,8 @@ function run(kernels: WasmKernels, { rows, width, weights, vector }: Head, k: nu
     const candidates = count < 0 ? undefined : [...memory.i32(at.candidates + 4, count)];
     return {
       exact: memory.f32(at.exact, rows).slice(),
-      lower: memory.f32(at.lower, rows).slice(),
-      upper: memory.f32(at.upper, rows).slice(),
+      coarse,
+      fine: { lower: memory.f32(at.lower, rows).slice(), upper: memory.f32(at.upper, rows).slice() },
       candidates,
       logits: memory.f32(at.out, candidates?.length ?? rows).slice(),
     };
@@ -94,11 +101,13 @@ function largest(rows: readonly number[], products: Float32Array, k: number): st
 
 /** Compares; returns the number of candidates, or undefined where all rows were computed. */
 function expectSame(kernels: WasmKernels, head: Head, k: number, lanes: Lanes, capacity = head.rows) {
-  const { exact, lower, upper, candidates, logits } = run(kernels, head, k, capacity, lanes);
+  const { exact, coarse, fine, candidates, logits } = run(kernels, head, k, capacity, lanes);
   const all = Array.from({ length: head.rows }, (_, row) => row);
   // NaN is neither: nothing bounds it.
-  const outside = all.filter((row) => lower[row]! > exact[row]! || upper[row]! < exact[row]!);
-  expect({ name: head.name, outside }).toEqual({ name: head.name, outside: [] });
+  for (const { lower, upper } of [coarse, fine]) {
+    const outside = all.filter((row) => lower[row]! > exact[row]! || upper[row]! < exact[row]!);
+    expect({ name: head.name, outside }).toEqual({ name: head.name, outside: [] });
+  }
   expect(logits).toEqual(Float32Array.from(candidates ?? all, (row) => exact[row]!));
   if (exact.some(Number.isNaN)) return candidates?.length; // no order
   expect(largest(candidates ?? all, logits, k)).toEqual(largest(all, exact, k));
@@ -193,18 +202,23 @@ function adversarial(seed: number): Head[] {
     ),
     head(
       'weights half-way between codes',
-      Array.from({ length: rows * width }, (_, i) => f16Bits(i % width === 0 ? 31 : random.below(62) - 30.5)),
+      Array.from({ length: rows * width }, (_, i) => f16Bits(i % width === 0 ? 127 : random.below(254) - 126.5)),
       ones,
     ),
     head(
       'errors of one sign, in line with the vector',
-      Array.from({ length: rows * width }, (_, i) => f16Bits(i % width === 0 ? 31 : random.below(25) + 0.4375)),
+      Array.from({ length: rows * width }, (_, i) => f16Bits(i % width === 0 ? 127 : random.below(100) + 0.4375)),
+      ones,
+    ),
+    head(
+      'last bits of one value, in line with the vector',
+      Array.from({ length: rows * width }, (_, i) => f16Bits(i % width === 0 ? 127 : 4 * random.below(31) + 3)),
       ones,
     ),
     head(
       // Weights are codes exactly; what is lost are all activations but the first, for which weights are 0.
       'activations below half a unit, in line with the weights',
-      Array.from({ length: rows * width }, (_, i) => f16Bits(i % width === 0 ? 0 : 31 - random.below(2))),
+      Array.from({ length: rows * width }, (_, i) => f16Bits(i % width === 0 ? 0 : 127 - random.below(2))),
       Array.from({ length: width }, (_, i) => (i === 0 ? 65_504 : 0.96875)),
     ),
     head(
@@ -249,7 +263,7 @@ describe.each(TEAMS)('the screened head, $variant, $threads thread(s)', async ({
     const random = new Random(5);
     const steps = Array.from({ length: half }, (_, i) => (i > 0 && random.below(8) === 0 ? 0 : 2047));
     const weights = Array.from({ length: rows }, () => {
-      const first = Array.from({ length: half }, (_, i) => (i === 0 ? 31 : 24 + random.below(8)));
+      const first = Array.from({ length: half }, (_, i) => (i === 0 ? 127 : 120 + random.below(8)));
       return [...first, ...first.map((weight) => -weight)].map(f16Bits);
     }).flat();
     const head: Head = { name: 'rounding', rows, width, weights, vector: [...steps, ...steps] };

@@ -129,7 +129,7 @@ function countHead({ model, head }: RunShape, count: OperationCounts): void {
     return;
   }
   count.flat('round_to_f16', width, 8, 1);
-  const vector = 256 * Math.ceil(width / 128) + 32;
+  const vector = screenedVectorBytes(width);
   count.call('f16_head_quantized', 1, { rows: 1, elements: width, bytes: 4 * width + vector });
   const bytes = vocabSize * (screenedRowBytes(width) + 16) + vector;
   count.call('f16_head_screened', 1, { rows: vocabSize, elements: vocabSize * width, bytes });
@@ -138,7 +138,12 @@ function countHead({ model, head }: RunShape, count: OperationCounts): void {
   count.call('f16_head_selected', 1, { ...perRow, bytes: 4 * vocabSize + 4 * screenedTopK({ model, head }) });
 }
 
-/** Of a screened head's copy: six bits a weight, in blocks of 128 columns. */
+/** Of an activation vector as it is multiplied with a screened head's copy, and of what bounds its products. */
+export function screenedVectorBytes(width: number): number {
+  return 256 * Math.ceil(width / 128) + 32;
+}
+
+/** Of a screened head's copy, the six bits of a weight that are read of every row, in blocks of 128 columns. */
 function screenedRowBytes(width: number): number {
   return 96 * Math.ceil(width / 128);
 }

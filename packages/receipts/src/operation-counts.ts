@@ -3,7 +3,7 @@ import { rowBytesOf, type ShapedLinear, traitsOf } from './weight-types.ts';
 
 export type Count = Omit<ReceiptCounter, 'id' | 'nanoseconds'>;
 
-/** By kernel. Rescored rows of a screened head are missing: they depend on activations, too. */
+/** By kernel. Refined and rescored rows of a screened head are missing: they depend on activations, too. */
 export type ExpectedCounts = ReadonlyMap<string, Count>;
 
 /** What the run says about how it was run. */

@@ -65,6 +65,7 @@ const OPERATIONS: Readonly<Record<string, Operation>> = {
   f16_head_quantized: { variants: ALL },
   f16_head_screened: { variants: ALL, products: true },
   f16_head_largest: { variants: ALL },
+  f16_head_refined: { variants: ALL, products: true },
   f16_head_selected: { variants: ALL },
   f16_head_rescored: { variants: ALL, products: true },
   f16_head_fallback: { variants: ALL, products: true },

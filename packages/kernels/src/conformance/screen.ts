@@ -1,7 +1,31 @@
 import { f16Bits, f16Value } from '../reference/float.ts';
-import { screenRowBytes, screenValuesBytes } from '../contract-screen.ts';
-import { type ConformanceCase, conformanceCase } from './arena.ts';
+import { screenFineRowBytes, screenRowBytes, screenValuesBytes } from '../contract-screen.ts';
+import type { Kernels, Pointer } from '../contract.ts';
+import { type Arena, type ConformanceCase, conformanceCase } from './arena.ts';
 import { Random } from './random.ts';
+
+function packed(arena: Arena, matrix: Pointer, rowBegin: number, rowEnd: number, width: number, rowStride: number) {
+  const codes = arena.output('codes', 'u8', rowEnd * screenRowBytes(width));
+  const fineCodes = arena.output('fine codes', 'u8', rowEnd * screenFineRowBytes(width));
+  const scales = arena.output('scales', 'f32', rowEnd);
+  const errors = arena.output('errors', 'f32', rowEnd);
+  const fineErrors = arena.output('fine errors', 'f32', rowEnd);
+  const scratch = arena.scratch(128);
+  return (kernels: Kernels): void =>
+    kernels.packScreen(
+      matrix,
+      rowBegin,
+      rowEnd,
+      width,
+      rowStride,
+      codes,
+      fineCodes,
+      scales,
+      errors,
+      fineErrors,
+      scratch,
+    );
+}
 
 export function screenCases(seed: number): ConformanceCase[] {
   const random = new Random(seed + 8);
@@ -18,11 +42,7 @@ export function screenCases(seed: number): ConformanceCase[] {
       cases.push(
         conformanceCase(`packScreen ${width} columns, ${name}`, (arena) => {
           const matrix = arena.input('matrix', 'f16', weights(6 * (width + 8)));
-          const codes = arena.output('codes', 'u8', 6 * screenRowBytes(width));
-          const scales = arena.output('scales', 'f32', 6);
-          const errors = arena.output('errors', 'f32', 6);
-          const scratch = arena.scratch(128);
-          return (kernels) => kernels.packScreen(matrix, 1, 6, width, width + 8, codes, scales, errors, scratch);
+          return packed(arena, matrix, 1, 6, width, width + 8);
         }),
       );
     }
@@ -34,11 +54,7 @@ export function screenCases(seed: number): ConformanceCase[] {
       bits[40] = 0xfc00;
       bits[95] = 0x7e00;
       const matrix = arena.input('matrix', 'f16', bits);
-      const codes = arena.output('codes', 'u8', 4 * screenRowBytes(32));
-      const scales = arena.output('scales', 'f32', 4);
-      const errors = arena.output('errors', 'f32', 4);
-      const scratch = arena.scratch(128);
-      return (kernels) => kernels.packScreen(matrix, 0, 4, 32, 32, codes, scales, errors, scratch);
+      return packed(arena, matrix, 0, 4, 32, 32);
     }),
   );
 
@@ -77,6 +93,46 @@ export function screenCases(seed: number): ConformanceCase[] {
         };
       }),
     );
+    for (const [width, rows, k] of [
+      [16, 5, 1],
+      [336, 61, 3],
+      [2560, 40, 40],
+    ] as const) {
+      cases.push(
+        conformanceCase(`refineRows ${width} columns, ${rows} rows, vector ${name}`, (arena) => {
+          const vector = arena.input('vector', 'f32', vectorOf(width));
+          const values = arena.output('values', 'i8', screenValuesBytes(width));
+          const bounds = arena.output('bounds', 'i32', 8);
+          const fineCodes = arena.input('fine codes', 'i8', random.int8(rows * screenFineRowBytes(width)));
+          const scales = arena.input('scales', 'f32', random.wide(rows, -31, 9));
+          const fineErrors = arena.input('fine errors', 'f32', random.normal(rows).map(Math.abs));
+          const middle = random.normal(rows, 4);
+          const lower = arena.input('lower', 'f32', [...middle.subarray(1), Number.NaN]);
+          const upper = arena.input('upper', 'f32', [...middle.subarray(1).map((value) => value + 1), Infinity]);
+          const products = arena.input('products', 'f32', random.normal(k, 4));
+          const scratch = arena.scratch(64);
+          return (kernels) => {
+            kernels.quantizeForScreen(vector, width, values, bounds);
+            kernels.refineRows(
+              fineCodes,
+              rows,
+              width,
+              scales,
+              fineErrors,
+              values,
+              bounds,
+              products,
+              k,
+              lower,
+              upper,
+              0,
+              1,
+              scratch,
+            );
+          };
+        }),
+      );
+    }
   }
   // The largest sums of a lane: the largest and the least code with the largest and the least bytes.
   for (const width of [16, 2560, 65_536]) {
@@ -86,22 +142,33 @@ export function screenCases(seed: number): ConformanceCase[] {
         ['0 and -128', -128],
       ] as const) {
         cases.push(
-          conformanceCase(`screenRows ${width} columns, codes of ${code}, bytes of ${bytes}`, (arena) => {
-            const vector = arena.input('vector', 'f32', new Float32Array(width).fill(value).fill(32_639, 0, 1));
-            const values = arena.output('values', 'i8', screenValuesBytes(width));
-            const bounds = arena.output('bounds', 'i32', 8);
-            const filled = new Uint8Array(4 * screenRowBytes(width)).fill(code === 0 ? 0 : 0xff);
-            const codes = arena.input('codes', 'u8', filled);
-            const scales = arena.input('scales', 'f32', [1, 2, 0, Math.fround(0.1)]);
-            const errors = arena.input('errors', 'f32', [0, 1, Infinity, Math.fround(0.1)]);
-            const lower = arena.output('lower', 'f32', 4);
-            const upper = arena.output('upper', 'f32', 4);
-            const scratch = arena.scratch(256);
-            return (kernels) => {
-              kernels.quantizeForScreen(vector, width, values, bounds);
-              kernels.screenRows(codes, 0, 4, width, scales, errors, values, bounds, lower, upper, scratch);
-            };
-          }),
+          conformanceCase(
+            `screenRows and refineRows ${width} columns, codes of ${code}, bytes of ${bytes}`,
+            (arena) => {
+              const vector = arena.input('vector', 'f32', new Float32Array(width).fill(value).fill(32_639, 0, 1));
+              const values = arena.output('values', 'i8', screenValuesBytes(width));
+              const bounds = arena.output('bounds', 'i32', 8);
+              const fill = code === 0 ? 0 : 0xff;
+              const codes = arena.input('codes', 'u8', new Uint8Array(4 * screenRowBytes(width)).fill(fill));
+              const fineCodes = arena.input(
+                'fine codes',
+                'u8',
+                new Uint8Array(4 * screenFineRowBytes(width)).fill(fill),
+              );
+              const scales = arena.input('scales', 'f32', [1, 2, 0, Math.fround(0.1)]);
+              const errors = arena.input('errors', 'f32', [0, 1, Infinity, Math.fround(0.1)]);
+              const lower = arena.output('lower', 'f32', 4);
+              const upper = arena.output('upper', 'f32', 4);
+              const products = arena.input('products', 'f32', [-Infinity]);
+              const scratch = arena.scratch(256);
+              return (kernels) => {
+                kernels.quantizeForScreen(vector, width, values, bounds);
+                kernels.screenRows(codes, 0, 4, width, scales, errors, values, bounds, lower, upper, scratch);
+                const refined = [scales, errors, values, bounds, products, 1, lower, upper, 0, 1, scratch] as const;
+                kernels.refineRows(fineCodes, 4, width, ...refined);
+              };
+            },
+          ),
         );
       }
     }
@@ -148,7 +215,7 @@ export function screenCases(seed: number): ConformanceCase[] {
           return (kernels) => {
             kernels.selectLargest(lower, rows, k, heap, candidates);
             kernels.rescoreCandidates(matrix, 32, 32, vector, candidates, first, 8, 0, 1, scratch);
-            kernels.selectCandidates(products, k, upper, rows, capacity, candidates);
+            kernels.selectCandidates(upper, rows, products, k, capacity, candidates);
             kernels.rescoreCandidates(matrix, 32, 32, vector, candidates, out, 8, 0, 1, scratch);
             kernels.f16GemvUnscreened(matrix, rows, 32, 32, vector, candidates, out, 8, 0, 1, scratch);
           };

@@ -1,4 +1,4 @@
-import { expectedDecode, expectedPrefill, screenedTopK } from '../expected.ts';
+import { expectedDecode, expectedPrefill, screenedTopK, screenedVectorBytes } from '../expected.ts';
 import { fail, type Gate, pass } from '../gate.ts';
 import type { Count, ExpectedCounts } from '../operation-counts.ts';
 import type { ReceiptCounter, ReceiptPredicate } from '../statement.ts';
@@ -81,9 +81,13 @@ function countFault(
   }
   if (predicate.head.kind === 'screened') {
     const [rescored, fallback] = [`f16_head_rescored_${variant}`, `f16_head_fallback_${variant}`];
-    const fault = rescoreFault(predicate, counted.get(rescored), counted.get(fallback), heads);
+    const refined = `f16_head_refined_${variant}`;
+    const fault =
+      rescoreFault(predicate, counted.get(rescored), counted.get(fallback), heads) ??
+      refineFault(predicate, counted.get(refined), heads);
     if (fault !== undefined) return fault;
     counted.delete(rescored);
+    counted.delete(refined);
     counted.delete(fallback);
   }
   const [surplus] = counted.keys();
@@ -118,6 +122,29 @@ function rescoreFault(
     differenceOf(rescored.id, rescored, of(2 * heads, rescored.rows)) ??
     (fallback && differenceOf(fallback.id, fallback, of(full, full * vocabSize)))
   );
+}
+
+/** The topK rows are refined in any case. */
+function refineFault(
+  { model, head, kernels }: ReceiptPredicate,
+  refined: ReceiptCounter | undefined,
+  heads: number,
+): string | undefined {
+  const { vocabSize, embeddingLength: width } = model.config;
+  const topK = screenedTopK({ model, head });
+  if (refined === undefined) return `f16_head_refined_${kernels.variant} is missing`;
+  const { id, rows } = refined;
+  if (!(rows >= heads * topK && rows <= heads * vocabSize)) {
+    return `${id} has ${rows} rows, not ${heads * topK} to ${heads * vocabSize}`;
+  }
+  const ofRow = 32 * Math.ceil(width / 128) + 24;
+  const ofCall = screenedVectorBytes(width) + 4 * topK + 4 * vocabSize;
+  return differenceOf(id, refined, {
+    calls: heads,
+    rows,
+    elements: rows * width,
+    bytes: rows * ofRow + heads * ofCall,
+  });
 }
 
 function differenceOf(id: string, counter: ReceiptCounter, expected: Count): string | undefined {
