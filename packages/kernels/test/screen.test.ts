@@ -309,6 +309,19 @@ describe('the candidates', async () => {
     expect(expectSame(kernels, head('large value', weights, vector), 40, 16)).toBeLessThan(1000);
   });
 
+  test('six bits leave many, eight few, where rows have some large weights', () => {
+    const draws = random.normal(1 << 16);
+    const table = f16Of(Array.from(draws, (draw, i) => Math.sign(draw) * -Math.log((i + 0.5) / draws.length))); // Laplace
+    const [rows, width] = [2000, 2560];
+    const weights = Array.from({ length: rows * width }, () => table[random.below(table.length)]!);
+    const laplace: Head = { name: 'Laplace', rows, width, weights, vector: asF16(random.normal(width)) };
+    const { coarse, exact, candidates } = run(kernels, laplace, 1, rows, 16);
+    const largestProduct = Math.max(...exact);
+    expect(coarse.upper.filter((bound) => bound >= largestProduct).length).toBeGreaterThan(rows / 10);
+    expect(candidates!.length).toBeLessThan(rows / 40);
+    expectSame(kernels, laplace, 40, 16);
+  });
+
   test('are all rows where no bound separates them: then the exact head runs', () => {
     const weights = Array.from({ length: 4000 * 640 }, () => 0x3c00);
     const equal = head('equal', weights, asF16(random.normal(640, 2)));
