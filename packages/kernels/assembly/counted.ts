@@ -19,6 +19,8 @@ import * as blocks from './quantize-blocks';
 import * as norm from './rms-norm';
 import * as rope from './rope';
 import * as screen from './screen';
+import * as packing from './screen-pack';
+import * as selection from './screen-select';
 import * as tl1 from './tl1';
 import * as tq2 from './tq2-0';
 import { started, tally } from './counters';
@@ -217,17 +219,17 @@ export function packScreen(
   codes: usize, fineCodes: usize, scales: usize, errors: usize, fineErrors: usize, scratch: usize,
 ): void {
   const start = started();
-  screen.packScreen(
+  packing.packScreen(
     matrix, rowBegin, rowEnd, width, rowStride, codes, fineCodes, scales, errors, fineErrors, scratch,
   );
-  const bytes = 2 * width + <i32>(screen.codesBytes(width) + screen.fineCodesBytes(width)) + 12;
+  const bytes = 2 * width + <i32>(packing.codesBytes(width) + packing.fineCodesBytes(width)) + 12;
   tallyRows(20, start, rowEnd - rowBegin, width, bytes, 0);
 }
 
 export function quantizeForScreen(vector: usize, width: i32, values: usize, bounds: usize): void {
   const start = started();
-  screen.quantizeForScreen(vector, width, values, bounds);
-  tallyRows(21, start, 1, width, 4 * width + <i32>screen.valuesBytes(width) + 32, 0);
+  packing.quantizeForScreen(vector, width, values, bounds);
+  tallyRows(21, start, 1, width, 4 * width + <i32>packing.valuesBytes(width) + 32, 0);
 }
 
 export function screenRows(
@@ -236,13 +238,13 @@ export function screenRows(
 ): void {
   const start = started();
   screen.screenRows(codes, rowBegin, rowEnd, width, scales, errors, values, bounds, lower, upper, scratch);
-  const bytes = <i32>screen.codesBytes(width) + 16;
-  tallyRows(22, start, rowEnd - rowBegin, width, bytes, <i32>screen.valuesBytes(width) + 32);
+  const bytes = <i32>packing.codesBytes(width) + 16;
+  tallyRows(22, start, rowEnd - rowBegin, width, bytes, <i32>packing.valuesBytes(width) + 32);
 }
 
 export function selectLargest(lower: usize, rows: i32, k: i32, heap: usize, candidates: usize): void {
   const start = started();
-  screen.selectLargest(lower, rows, k, heap, candidates);
+  selection.selectLargest(lower, rows, k, heap, candidates);
   tallyRows(28, start, rows, 1, 4, 0);
 }
 
@@ -254,15 +256,15 @@ export function refineRows(
   const refined = screen.refineRows(
     fineCodes, rows, width, scales, fineErrors, values, bounds, products, k, lower, upper, share, shares, scratch,
   );
-  const bytes = <i32>screen.fineCodesBytes(width) + 24;
-  tallyRows(29, start, refined, width, bytes, <i32>screen.valuesBytes(width) + 32 + 4 * k + 4 * rows);
+  const bytes = <i32>packing.fineCodesBytes(width) + 24;
+  tallyRows(29, start, refined, width, bytes, <i32>packing.valuesBytes(width) + 32 + 4 * k + 4 * rows);
 }
 
 export function selectCandidates(
   upper: usize, rows: i32, products: usize, k: i32, capacity: i32, candidates: usize,
 ): void {
   const start = started();
-  screen.selectCandidates(upper, rows, products, k, capacity, candidates);
+  selection.selectCandidates(upper, rows, products, k, capacity, candidates);
   tallyRows(23, start, rows, 1, 4, 4 * k);
 }
 
@@ -271,7 +273,7 @@ export function rescoreCandidates(
   share: i32, shares: i32, scratch: usize,
 ): void {
   const start = started();
-  const rows = screen.rescoreCandidates(
+  const rows = selection.rescoreCandidates(
     matrix, width, rowStride, vector, candidates, out, lanes, share, shares, scratch,
   );
   tallyRows(24, start, rows, width, 2 * width + 4, 4 * width);
@@ -282,7 +284,7 @@ export function f16GemvUnscreened(
   share: i32, shares: i32, scratch: usize,
 ): void {
   const start = started();
-  const done = screen.f16GemvUnscreened(
+  const done = selection.f16GemvUnscreened(
     matrix, rows, width, rowStride, vector, candidates, out, lanes, share, shares, scratch,
   );
   if (done >= 0) tallyRows(25, start, done, width, 2 * width + 4, 4 * width);

@@ -1,5 +1,6 @@
 // The screened head: which rows of an f16 matrix can be among the k largest products, from an int8 copy of it, of which six bits
-// are read of every row, and the last two only of rows that these do not exclude. See src/contract-screen.ts.
+// are read of every row, and the last two only of rows that these do not exclude. See src/contract-screen.ts. The bounds are here;
+// screen-pack.ts makes the copy, screen-select.ts chooses rows by their bounds.
 //
 // A row w of the matrix is s * q + e: s its scale, q the integers from -127 to 127 that the copy has, e what rounding left. Without
 // the last two bits it is s * q' + e', q' the middle of four such integers. The vector x is t * p + d: p integers that two int8
@@ -28,182 +29,13 @@
 // Then, of any k rows, the least L is at most the k-th largest L of all. `selectLargest` takes rows whose lower bounds are
 // large, and `rescoreCandidates` computes them. A row whose upper bound is below the least of these cannot be among the k
 // largest, nor equal to the last of them. All others are candidates. That the k are computed, not only bounded, halves how far
-// below them a row is excluded, where estimates are much better than their bounds.
+// below them a row has to be, where estimates are much better than their bounds.
 //
 // Non-finite values make bounds that are NaN or infinite, and those exclude no row.
-import { f16Gemv } from './f16-matmul';
-import { dot16, loadF16x4, promoteHigh, sumI32, sums4 } from './lanes';
+import { dot16, sumI32, sums4 } from './lanes';
+import { BLOCK_BYTES, COARSE_OFFSET, codesBytes, FINE_BLOCK_BYTES, FINE_OFFSET, fineCodesBytes, valuesBytes } from './screen-pack';
+import { allLess16, leastOf, shareOf } from './screen-select';
 import { touch, touchAhead, TOUCHED_BYTES } from './touch';
-
-const OUTWARD: f64 = 1.0 + 1.0 / 1048576.0;
-
-/** Magnitude of the largest q, and what is added to make it a code. */
-const LARGEST_CODE: i32 = 127;
-const CODE_OFFSET: i32 = 128;
-
-/** q' - 4 * floor(c / 4), and what that is of codes' last two bits. */
-const COARSE_OFFSET: f64 = -126.5;
-const FINE_OFFSET: f64 = -1.5;
-
-/** Largest magnitude of p = 256 * high + low: high is at most 127. */
-const MOST_STEPS: i32 = 32639;
-
-/** Bytes of the codes of 128 columns: of their upper six bits, and of their last two. */
-const BLOCK_BYTES: usize = 96;
-const FINE_BLOCK_BYTES: usize = 32;
-
-// @ts-ignore: decorator
-@inline
-function blocksOf(width: i32): usize {
-  return <usize>((width + 127) >> 7);
-}
-
-// @ts-ignore: decorator
-@inline
-export function codesBytes(width: i32): usize {
-  return blocksOf(width) * BLOCK_BYTES;
-}
-
-// @ts-ignore: decorator
-@inline
-export function fineCodesBytes(width: i32): usize {
-  return blocksOf(width) * FINE_BLOCK_BYTES;
-}
-
-/** Of what {@link quantizeForScreen} makes of a vector. */
-// @ts-ignore: decorator
-@inline
-export function valuesBytes(width: i32): usize {
-  return blocksOf(width) << 8;
-}
-
-export function packScreen(
-  matrix: usize, rowBegin: i32, rowEnd: i32, width: i32, rowStride: i32,
-  codes: usize, fineCodes: usize, scales: usize, errors: usize, fineErrors: usize, scratch: usize,
-): void {
-  const g = 1.02 * <f64>(width + 8) / 16777216.0;
-  for (let row = rowBegin; row < rowEnd; row++) {
-    const source = matrix + ((<usize>row * rowStride) << 1), end = source + (<usize>width << 1);
-    let largest = f32x4.splat(0);
-    for (let p = source; p < end; p += 8) largest = f32x4.max(largest, f32x4.abs(loadF16x4(p)));
-    const amax = max(
-      max(f32x4.extract_lane(largest, 0), f32x4.extract_lane(largest, 1)),
-      max(f32x4.extract_lane(largest, 2), f32x4.extract_lane(largest, 3)),
-    );
-    const at = <usize>row << 2;
-    let target = codes + <usize>row * codesBytes(width), fineTarget = fineCodes + <usize>row * fineCodesBytes(width);
-    if (!(amax < Infinity)) {
-      memory.fill(target, 0, codesBytes(width));
-      memory.fill(fineTarget, 0, fineCodesBytes(width));
-      store<f32>(scales + at, 0);
-      store<f32>(errors + at, Infinity);
-      store<f32>(fineErrors + at, Infinity);
-      continue;
-    }
-    const scale = amax / <f32>LARGEST_CODE;
-    const s = f32x4.splat(scale), s64 = f64x2.splat(<f64>scale);
-    // Sums of squares of columns 0 and 1, 2 and 3 modulo 4: of what rounding leaves with and without the last bits, and of weights
-    let e0 = f64x2.splat(0), e1 = f64x2.splat(0), c0 = f64x2.splat(0), c1 = f64x2.splat(0);
-    let w0 = f64x2.splat(0), w1 = f64x2.splat(0);
-    for (let block = source; block < end; block += 256) {
-      const blockEnd = min(block + 256, end);
-      if (blockEnd < block + 256) memory.fill(scratch, 0, 128); // columns that do not exist
-      for (let p = block, to = scratch; p < blockEnd; p += 8, to += 4) {
-        const w = loadF16x4(p);
-        const q = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.div(w, s))); // 0 / 0 in a row of zeros gives 0
-        const code = i32x4.add(q, i32x4.splat(CODE_OFFSET));
-        const coarse = v128.andnot(code, i32x4.splat(3));
-        const low = f64x2.promote_low_f32x4(w), high = promoteHigh(w);
-        const eLow = f64x2.sub(low, f64x2.mul(s64, f64x2.convert_low_i32x4_s(q)));
-        const eHigh = f64x2.sub(high, f64x2.mul(s64, f64x2.convert_low_i32x4_s(i64x2.shuffle(q, q, 1, 1))));
-        const cLow = f64x2.sub(low, f64x2.mul(s64, coarseValues(coarse)));
-        const cHigh = f64x2.sub(high, f64x2.mul(s64, coarseValues(i64x2.shuffle(coarse, coarse, 1, 1))));
-        e0 = f64x2.add(e0, f64x2.mul(eLow, eLow));
-        e1 = f64x2.add(e1, f64x2.mul(eHigh, eHigh));
-        c0 = f64x2.add(c0, f64x2.mul(cLow, cLow));
-        c1 = f64x2.add(c1, f64x2.mul(cHigh, cHigh));
-        w0 = f64x2.add(w0, f64x2.mul(low, low));
-        w1 = f64x2.add(w1, f64x2.mul(high, high));
-        const words = i16x8.narrow_i32x4_s(code, code);
-        store<i32>(to, i32x4.extract_lane(i8x16.narrow_i16x8_u(words, words), 0));
-      }
-      for (let half = 0; half < 2; half++, target += 16, fineTarget += 16) packHalf(scratch + (half << 4), target, fineTarget);
-      target += BLOCK_BYTES - 32;
-    }
-    const rounding = g * sqrt<f64>(sumF64(w0, w1));
-    store<f32>(scales + at, scale);
-    store<f32>(errors + at, errorOf(sumF64(c0, c1), rounding));
-    store<f32>(fineErrors + at, errorOf(sumF64(e0, e1), rounding));
-  }
-}
-
-/** q' of two codes without their last two bits. */
-// @ts-ignore: decorator
-@inline
-function coarseValues(codes: v128): v128 {
-  return f64x2.add(f64x2.convert_low_i32x4_s(codes), f64x2.splat(COARSE_OFFSET));
-}
-
-// @ts-ignore: decorator
-@inline
-function errorOf(squares: f64, rounding: f64): f32 {
-  return <f32>((sqrt<f64>(squares) + rounding) * OUTWARD * OUTWARD);
-}
-
-/**
- * Half of 128 codes, of which those of 32 columns are 32 bytes apart. Of the upper six bits, those of columns 96 to 127 go above
- * the others', two at a time.
- */
-// @ts-ignore: decorator
-@inline
-function packHalf(codes: usize, target: usize, fineTarget: usize): void {
-  const a = v128.load(codes), b = v128.load(codes, 32), c = v128.load(codes, 64), d = v128.load(codes, 96);
-  const last = i8x16.shr_u(d, 2);
-  v128.store(target, v128.or(i8x16.shr_u(a, 2), i8x16.shl(last, 6)));
-  v128.store(target, v128.or(i8x16.shr_u(b, 2), i8x16.shl(i8x16.shr_u(last, 2), 6)), 32);
-  v128.store(target, v128.or(i8x16.shr_u(c, 2), i8x16.shl(i8x16.shr_u(last, 4), 6)), 64);
-  const two = i8x16.splat(3);
-  const ab = v128.or(v128.and(a, two), i8x16.shl(v128.and(b, two), 2));
-  const cd = v128.or(v128.and(c, two), i8x16.shl(v128.and(d, two), 2));
-  v128.store(fineTarget, v128.or(ab, i8x16.shl(cd, 4)));
-}
-
-// @ts-ignore: decorator
-@inline
-function sumF64(a: v128, b: v128): f64 {
-  const sum = f64x2.add(a, b);
-  return f64x2.extract_lane(sum, 0) + f64x2.extract_lane(sum, 1);
-}
-
-export function quantizeForScreen(vector: usize, width: i32, values: usize, bounds: usize): void {
-  let amax: f32 = 0;
-  let squares: f64 = 0;
-  for (let i: usize = 0; i < <usize>width; i++) {
-    const x = load<f32>(vector + (i << 2));
-    amax = max(amax, abs(x));
-    squares += <f64>x * <f64>x;
-  }
-  const most = <f32>MOST_STEPS;
-  const unit: f32 = amax < Infinity ? amax / most : NaN;
-  memory.fill(values, 0, valuesBytes(width));
-  let left: f64 = 0;
-  let sum: i64 = 0;
-  for (let i: usize = 0; i < <usize>width; i++) {
-    const x = load<f32>(vector + (i << 2));
-    const p = min(most, max(-most, nearest<f32>(x / unit)));
-    const value = p == p ? <i32>p : 0; // 0 / 0 in a vector of zeros, and whatever is not finite
-    const to = values + ((i & ~127) << 1) + (i & 127);
-    store<i8>(to, (value + 128) >> 8);
-    store<i8>(to, value, 128); // its low byte, as int8
-    sum += value;
-    const d = <f64>x - <f64>unit * <f64>value;
-    left += d * d;
-  }
-  store<f64>(bounds, <f64>unit);
-  store<f64>(bounds, sqrt<f64>(squares) * OUTWARD, 8); // >= |x|
-  store<f64>(bounds, <f64>LARGEST_CODE * sqrt<f64>(<f64>width) * sqrt<f64>(left) * OUTWARD, 16); // >= 127 * sqrt(width) * |d|
-  store<f64>(bounds, <f64>sum, 24);
-}
 
 /** Lower bounds of two rows in lanes 0 and 1, upper bounds in 2 and 3. */
 // @ts-ignore: decorator
@@ -324,71 +156,6 @@ export function screenRows(
   store<i32>(scratch, touched);
 }
 
-/** Puts `value` in the place of a heap's root, its least, and lets it sink. */
-function replaceRoot(heap: usize, size: i32, value: f32): void {
-  let at = 0;
-  for (;;) {
-    let child = 2 * at + 1;
-    if (child >= size) break;
-    if (child + 1 < size && load<f32>(heap + (<usize>(child + 1) << 2)) < load<f32>(heap + (<usize>child << 2))) child++;
-    const least = load<f32>(heap + (<usize>child << 2));
-    if (value <= least) break;
-    store<f32>(heap + (<usize>at << 2), least);
-    at = child;
-  }
-  store<f32>(heap + (<usize>at << 2), value);
-}
-
-// @ts-ignore: decorator
-@inline
-function anyGreater16(p: usize, than: v128): bool {
-  return v128.any_true(v128.or(
-    v128.or(f32x4.gt(v128.load(p), than), f32x4.gt(v128.load(p, 16), than)),
-    v128.or(f32x4.gt(v128.load(p, 32), than), f32x4.gt(v128.load(p, 48), than)),
-  ));
-}
-
-// @ts-ignore: decorator
-@inline
-function allLess16(p: usize, than: v128): bool {
-  return i32x4.all_true(v128.and(
-    v128.and(f32x4.lt(v128.load(p), than), f32x4.lt(v128.load(p, 16), than)),
-    v128.and(f32x4.lt(v128.load(p, 32), than), f32x4.lt(v128.load(p, 48), than)),
-  ));
-}
-
-export function selectLargest(lower: usize, rows: i32, k: i32, heap: usize, candidates: usize): void {
-  for (let i: usize = 0; i < <usize>k; i++) store<f32>(heap + (i << 2), -Infinity);
-  for (let row = 0; row < rows; row += 16) {
-    const end = min(row + 16, rows);
-    // NaN is not greater than anything.
-    if (end == row + 16 && !anyGreater16(lower + (<usize>row << 2), v128.load32_splat(heap))) continue;
-    for (let r = row; r < end; r++) {
-      const bound = load<f32>(lower + (<usize>r << 2));
-      if (bound > load<f32>(heap)) replaceRoot(heap, k, bound);
-    }
-  }
-  const least = load<f32>(heap);
-  let count = 0;
-  for (let row = 0; row < rows && count < k; row += 16) {
-    const end = min(row + 16, rows);
-    if (end == row + 16 && allLess16(lower + (<usize>row << 2), f32x4.splat(least))) continue;
-    for (let r = row; r < end && count < k; r++) {
-      if (load<f32>(lower + (<usize>r << 2)) < least) continue; // not NaN
-      count++;
-      store<i32>(candidates + (<usize>count << 2), r);
-    }
-  }
-  store<i32>(candidates, count);
-}
-
-/** The least of `k` products. */
-function leastOf(products: usize, k: i32): f32 {
-  let least: f32 = Infinity;
-  for (let i: usize = 0; i < <usize>k; i++) least = min(least, load<f32>(products + (i << 2))); // NaN stays NaN
-  return least;
-}
-
 /** Returns how many rows it refined. */
 export function refineRows(
   fineCodes: usize, rows: i32, width: i32, scales: usize, fineErrors: usize, values: usize, bounds: usize,
@@ -414,37 +181,38 @@ export function refineRows(
 function fineDot(codes: usize, width: i32, values: usize, scratch: usize): f64 {
   const valuesEnd = values + valuesBytes(width);
   const two = i8x16.splat(3);
-  let h = i32x4.splat(0), H = i32x4.splat(0), l = i32x4.splat(0), L = i32x4.splat(0); // as in screenRows
+  let h0 = i32x4.splat(0), H0 = i32x4.splat(0), h1 = i32x4.splat(0), H1 = i32x4.splat(0); // as in screenRows
+  let l0 = i32x4.splat(0), L0 = i32x4.splat(0), l1 = i32x4.splat(0), L1 = i32x4.splat(0);
   for (let v = values, p = codes; v < valuesEnd; v += 256, p += FINE_BLOCK_BYTES) {
     const c = v128.load(p), C = v128.load(p, 16);
     let q = v128.and(c, two), Q = v128.and(C, two);
-    h = dot16(v128.load(v), q, h);
-    H = dot16(v128.load(v, 16), Q, H);
-    l = dot16(v128.load(v, 128), q, l);
-    L = dot16(v128.load(v, 144), Q, L);
+    h0 = dot16(v128.load(v), q, h0);
+    H0 = dot16(v128.load(v, 16), Q, H0);
+    l0 = dot16(v128.load(v, 128), q, l0);
+    L0 = dot16(v128.load(v, 144), Q, L0);
     q = v128.and(i16x8.shr_u(c, 2), two);
     Q = v128.and(i16x8.shr_u(C, 2), two);
-    h = dot16(v128.load(v, 32), q, h);
-    H = dot16(v128.load(v, 48), Q, H);
-    l = dot16(v128.load(v, 160), q, l);
-    L = dot16(v128.load(v, 176), Q, L);
+    h1 = dot16(v128.load(v, 32), q, h1);
+    H1 = dot16(v128.load(v, 48), Q, H1);
+    l1 = dot16(v128.load(v, 160), q, l1);
+    L1 = dot16(v128.load(v, 176), Q, L1);
     q = v128.and(i16x8.shr_u(c, 4), two);
     Q = v128.and(i16x8.shr_u(C, 4), two);
-    h = dot16(v128.load(v, 64), q, h);
-    H = dot16(v128.load(v, 80), Q, H);
-    l = dot16(v128.load(v, 192), q, l);
-    L = dot16(v128.load(v, 208), Q, L);
+    h0 = dot16(v128.load(v, 64), q, h0);
+    H0 = dot16(v128.load(v, 80), Q, H0);
+    l0 = dot16(v128.load(v, 192), q, l0);
+    L0 = dot16(v128.load(v, 208), Q, L0);
     q = v128.and(i16x8.shr_u(c, 6), two);
     Q = v128.and(i16x8.shr_u(C, 6), two);
-    h = dot16(v128.load(v, 96), q, h);
-    H = dot16(v128.load(v, 112), Q, H);
-    l = dot16(v128.load(v, 224), q, l);
-    L = dot16(v128.load(v, 240), Q, L);
+    h1 = dot16(v128.load(v, 96), q, h1);
+    H1 = dot16(v128.load(v, 112), Q, H1);
+    l1 = dot16(v128.load(v, 224), q, l1);
+    L1 = dot16(v128.load(v, 240), Q, L1);
   }
-  v128.store(scratch, h);
-  v128.store(scratch, H, 16);
-  v128.store(scratch, l, 32);
-  v128.store(scratch, L, 48);
+  v128.store(scratch, i32x4.add(h0, h1));
+  v128.store(scratch, i32x4.add(H0, H1), 16);
+  v128.store(scratch, i32x4.add(l0, l1), 32);
+  v128.store(scratch, i32x4.add(L0, L1), 48);
   const high = sumI32(i32x4.add(v128.load(scratch), v128.load(scratch, 16)));
   const low = sumI32(i32x4.add(v128.load(scratch, 32), v128.load(scratch, 48)));
   return 256.0 * <f64>high + <f64>low;
@@ -462,59 +230,4 @@ function refineBounds(
   radius += slack + 7.174648137343064e-43; // 2^-140
   store<f32>(lower + at, <f32>(estimate - radius));
   store<f32>(upper + at, <f32>(estimate + radius));
-}
-
-export function selectCandidates(
-  upper: usize, rows: i32, products: usize, k: i32, capacity: i32, candidates: usize,
-): void {
-  const least = leastOf(products, k);
-  let count = 0;
-  for (let row = 0; row < rows; row += 16) {
-    const end = min(row + 16, rows);
-    if (end == row + 16 && allLess16(upper + (<usize>row << 2), f32x4.splat(least))) continue;
-    for (let r = row; r < end; r++) {
-      if (load<f32>(upper + (<usize>r << 2)) < least) continue; // not NaN
-      if (count == capacity) {
-        store<i32>(candidates, -1);
-        return;
-      }
-      count++;
-      store<i32>(candidates + (<usize>count << 2), r);
-    }
-  }
-  store<i32>(candidates, count);
-}
-
-/** Where a share of `total` begins. */
-// @ts-ignore: decorator
-@inline
-export function shareOf(total: i32, share: i32, shares: i32): i32 {
-  return <i32>(<i64>total * share / shares);
-}
-
-export function rescoreCandidates(
-  matrix: usize, width: i32, rowStride: i32, vector: usize, candidates: usize, out: usize, lanes: i32,
-  share: i32, shares: i32, scratch: usize,
-): i32 {
-  const count = max(0, load<i32>(candidates));
-  const begin = shareOf(count, share, shares), end = shareOf(count, share + 1, shares);
-  for (let i = begin; i < end; ) {
-    // Neighbours at once: the kernel prepares the vector for each call.
-    const first = load<i32>(candidates + (<usize>(i + 1) << 2));
-    let next = i + 1;
-    while (next < end && load<i32>(candidates + (<usize>(next + 1) << 2)) == first + next - i) next++;
-    f16Gemv(matrix, first, first + next - i, width, rowStride, vector, out + (<usize>(i - first) << 2), lanes, scratch);
-    i = next;
-  }
-  return end - begin;
-}
-
-export function f16GemvUnscreened(
-  matrix: usize, rows: i32, width: i32, rowStride: i32, vector: usize, candidates: usize, out: usize, lanes: i32,
-  share: i32, shares: i32, scratch: usize,
-): i32 {
-  if (load<i32>(candidates) >= 0) return -1;
-  const begin = shareOf(rows, share, shares), end = shareOf(rows, share + 1, shares);
-  f16Gemv(matrix, begin, end, width, rowStride, vector, out, lanes, scratch);
-  return end - begin;
 }
