@@ -492,6 +492,23 @@ describe('sealed again', () => {
   test.each<[string, readonly string[], Change]>([
     ['fewer rows than the largest logits', ['counts'], (_, p) => rescore(p, 1)],
     ['more rows than are computed one by one', ['counts'], (_, p) => rescore(p, 6 * p.model.config.vocabSize)],
+    ['fewer rows refined than the largest logits', ['counts'], (_, p) => refine(p, 1)],
+    ['more rows refined than there are', ['counts'], (_, p) => refine(p, 6 * p.model.config.vocabSize + 1)],
+    [
+      'fewer rows refined than computed',
+      ['counts'],
+      (_, p) => {
+        rescore(p, 6 * p.model.config.vocabSize * 0.25);
+        refine(p, 6 * p.head.topK!);
+      },
+    ],
+    [
+      'refining left out',
+      ['counts'],
+      (_, p) => {
+        p.counters.decode = p.counters.decode.filter(({ id }) => !id.startsWith('f16_head_refined'));
+      },
+    ],
     [
       'rescoring left out',
       ['counts'],
@@ -520,8 +537,22 @@ describe('sealed again', () => {
   function rescore(p: Forgery['predicate'], rows: number): void {
     const width = p.model.config.embeddingLength;
     const counter = decoded(p, 'f16_head_rescored');
-    const bytes = rows * (2 * width + 4) + counter.calls * 4 * width;
-    Object.assign(counter, { rows, elements: rows * width, bytes, nanoseconds: counter.nanoseconds * 1000 });
+    recount(p, counter, rows, rows * (2 * width + 4) + counter.calls * 4 * width);
+  }
+
+  /** Refined rows, the same. */
+  function refine(p: Forgery['predicate'], rows: number): void {
+    const { embeddingLength: width, vocabSize } = p.model.config;
+    const counter = decoded(p, 'f16_head_refined');
+    const blocks = Math.ceil(width / 128);
+    const ofCall = 256 * blocks + 32 + 4 * p.head.topK! + 4 * vocabSize;
+    recount(p, counter, rows, rows * (32 * blocks + 24) + counter.calls * ofCall);
+  }
+
+  /** In a thousand times the time, so that no rate tells. */
+  function recount(p: Forgery['predicate'], counter: Counter, rows: number, bytes: number): void {
+    const elements = rows * p.model.config.embeddingLength;
+    Object.assign(counter, { rows, elements, bytes, nanoseconds: counter.nanoseconds * 1000 });
     for (const run of p.runs) {
       run.wallMs *= 1000;
       run.decodeMs = run.decodeMs.map((ms) => ms * 900);

@@ -84,7 +84,7 @@ function countFault(
     const refined = `f16_head_refined_${variant}`;
     const fault =
       rescoreFault(predicate, counted.get(rescored), counted.get(fallback), heads) ??
-      refineFault(predicate, counted.get(refined), heads);
+      refineFault(predicate, counted.get(refined), counted.get(rescored)!.rows, heads);
     if (fault !== undefined) return fault;
     counted.delete(rescored);
     counted.delete(refined);
@@ -124,19 +124,19 @@ function rescoreFault(
   );
 }
 
-/** The topK rows are refined in any case. */
+/** The topK rows are refined in any case, and whatever is computed after them. */
 function refineFault(
   { model, head, kernels }: ReceiptPredicate,
   refined: ReceiptCounter | undefined,
+  rescoredRows: number,
   heads: number,
 ): string | undefined {
   const { vocabSize, embeddingLength: width } = model.config;
   const topK = screenedTopK({ model, head });
   if (refined === undefined) return `f16_head_refined_${kernels.variant} is missing`;
   const { id, rows } = refined;
-  if (!(rows >= heads * topK && rows <= heads * vocabSize)) {
-    return `${id} has ${rows} rows, not ${heads * topK} to ${heads * vocabSize}`;
-  }
+  const [least, most] = [Math.max(heads * topK, rescoredRows - heads * topK), heads * vocabSize];
+  if (!(rows >= least && rows <= most)) return `${id} has ${rows} rows, not ${least} to ${most}`;
   const ofRow = 32 * Math.ceil(width / 128) + 24;
   const ofCall = screenedVectorBytes(width) + 4 * topK + 4 * vocabSize;
   return differenceOf(id, refined, {
