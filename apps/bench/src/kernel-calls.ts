@@ -3,6 +3,7 @@ import {
   i2sScratchBytes,
   type Lanes,
   type Pointer,
+  screenFineRowBytes,
   screenRowBytes,
   screenValuesBytes,
   type WasmKernels,
@@ -162,7 +163,7 @@ export function kernelCalls(kernels: WasmKernels, shape: ModelShape, options: Ke
   ];
   const heap = memory.allocate(4 * 40);
   const candidates = memory.allocate(4 * 41);
-  // Bounds of which 40 are the largest, and no others candidates
+  // Bounds that are all different, so that as many are candidates as are chosen
   const ranked = memory.allocate(4 * screenedRows);
   memory.f32(ranked, screenedRows).set(Float32Array.from({ length: screenedRows }, (_, row) => (row * Math.SQRT2) % 1));
   kernels.selectLargest(ranked, screenedRows, 40, heap, candidates);
@@ -196,7 +197,33 @@ export function kernelCalls(kernels: WasmKernels, shape: ModelShape, options: Ke
         ),
     });
   }
+  const products = memory.allocate(4);
+  memory.f32(products, 1)[0] = -Infinity; // excludes no row
   calls.push(
+    {
+      name: 'refineRows',
+      detail: `${screenedRows}x${width} stream`,
+      limit: 'read',
+      bytesPerCall: screenedRows * (screenFineRowBytes(width) + 24) + screenValuesBytes(width),
+      operationsPerCall: 2 * screenedRows * width,
+      call: () =>
+        kernels.refineRows(
+          weights.next(screenedRows * screenFineRowBytes(width)),
+          screenedRows,
+          width,
+          rowScales,
+          rowErrors,
+          screenValues,
+          bounds,
+          products,
+          1,
+          lower,
+          upper,
+          0,
+          1,
+          kernels.scratch,
+        ),
+    },
     {
       name: 'quantizeForScreen',
       detail: `1x${width}`,

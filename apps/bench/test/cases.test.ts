@@ -66,6 +66,7 @@ test('kernels: all that the engine calls, by threads', async () => {
     'i2sGemm',
     'tl1Gemv',
     'screenRows',
+    'refineRows',
     'selectLargest',
     'selectCandidates',
     'f16Gemv',

@@ -37,8 +37,8 @@ export function addDecodeCommand(program: Command, io: Io): void {
       'after',
       `
 A call is one token: its evaluation and the choice of the next. Its bytes are all weights, the head and the keys and
-values of the tokens before, each of which has to be read once. Of the screened head that is six bits of a weight. What is compared
-must decode the same ids. --json has what the kernels counted.
+values of the tokens before, each of which has to be read once. Of the screened head that is six bits of a weight. What is
+compared must decode the same ids. --json has what the kernels counted.
 
 Examples:
   bittern-bench decode
